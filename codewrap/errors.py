@@ -1,0 +1,153 @@
+"""The exception tree. Facts are attributes; the sentence for people is built in ``__str__``.
+
+CodewrapError
+├── ConfigError              a setting is missing or wrong (exit status 2)
+├── CommandError
+│   ├── CommandNotFound      nothing of that name to run (127)
+│   └── CommandNotExecutable it is there but cannot be executed (126)
+├── SessionError
+│   ├── SessionNotFound      no such session can be reached (255)
+│   └── SessionNameTaken     a running session has this name
+├── AuthError                the server refuses these credentials
+├── TransportError           the server cannot be reached, or answers wrongly
+├── StoreError               the disk refuses
+└── ProtocolError
+    ├── LocalProtocolError   we broke the rules: a bug here
+    └── RemoteProtocolError  the peer broke the rules
+"""
+
+from __future__ import annotations
+
+EXIT_USAGE = 2
+EXIT_FAILED = 125
+EXIT_NOT_EXECUTABLE = 126
+EXIT_NOT_FOUND = 127
+EXIT_INTERRUPTED = 130
+EXIT_LOST = 254
+EXIT_NOT_ATTACHED = 255
+
+
+class CodewrapError(Exception):
+    """Base of everything codewrap raises on purpose. ``exit_status`` is what the command line leaves with."""
+
+    exit_status = EXIT_FAILED
+
+
+class ConfigError(CodewrapError):
+    """A setting is missing or wrong. ``setting`` is its name as the user spells it; the value is never kept."""
+
+    exit_status = EXIT_USAGE
+
+    def __init__(self, setting: str, problem: str, advice: str = "") -> None:
+        super().__init__(setting, problem, advice)
+        self.setting = setting
+        self.problem = problem
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.problem}" + (f" ({self.advice})" if self.advice else "")
+
+
+class CommandError(CodewrapError):
+    """The command cannot be started. ``command`` is its first word."""
+
+    def __init__(self, command: str, reason: str = "") -> None:
+        super().__init__(command, reason)
+        self.command = command
+        self.reason = reason
+
+
+class CommandNotFound(CommandError):
+    """Nothing of that name to run."""
+
+    exit_status = EXIT_NOT_FOUND
+
+    def __str__(self) -> str:
+        return f"{self.command}: command not found"
+
+
+class CommandNotExecutable(CommandError):
+    """It exists and cannot be executed."""
+
+    exit_status = EXIT_NOT_EXECUTABLE
+
+    def __str__(self) -> str:
+        return f"{self.command}: cannot be executed: {self.reason or 'permission denied'}"
+
+
+class SessionError(CodewrapError):
+    """About one session by ``name``."""
+
+    def __init__(self, name: str, advice: str = "") -> None:
+        super().__init__(name, advice)
+        self.name = name
+        self.advice = advice
+
+
+class SessionNotFound(SessionError):
+    """No such session can be reached from here."""
+
+    exit_status = EXIT_NOT_ATTACHED
+
+    def __str__(self) -> str:
+        return f"no session {self.name!r} can be found" + (f": {self.advice}" if self.advice else "")
+
+
+class SessionNameTaken(SessionError):
+    """A running session of this user already has the name."""
+
+    def __str__(self) -> str:
+        return f"a session {self.name!r} is already running: choose another --name, or attach to it"
+
+
+class AuthError(CodewrapError):
+    """``server`` refuses: ``status`` is its HTTP or protocol code, ``reason`` its words (never a credential)."""
+
+    def __init__(self, server: str, reason: str, status: int | None = None) -> None:
+        super().__init__(server, reason, status)
+        self.server = server
+        self.reason = reason
+        self.status = status
+
+    def __str__(self) -> str:
+        code = f" ({self.status})" if self.status is not None else ""
+        return f"{self.server} refuses these credentials{code}: {self.reason}"
+
+
+class TransportError(CodewrapError):
+    """``server`` cannot be reached or answers wrongly. ``retry`` says whether the same call may work later."""
+
+    def __init__(self, server: str, reason: str, *, retry: bool = True, status: int | None = None) -> None:
+        super().__init__(server, reason, retry, status)
+        self.server = server
+        self.reason = reason
+        self.retry = retry
+        self.status = status
+
+    def __str__(self) -> str:
+        code = f" (status {self.status})" if self.status is not None else ""
+        return f"{self.server}: {self.reason}{code}"
+
+
+class StoreError(CodewrapError):
+    """The disk refuses ``path``."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class ProtocolError(CodewrapError):
+    """Somebody broke the rules of ``docs/protocol.md``."""
+
+
+class LocalProtocolError(ProtocolError):
+    """We broke them: a bug here."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke them: what it sent is dropped."""
