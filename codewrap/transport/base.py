@@ -158,7 +158,13 @@ class ClientEventsRefused:
 
 
 SubscriberEvent = (
-    StateChanged | Subscribed | SubscriptionFailed | MemberAdded | MemberRemoved | Received | ClientEventsRefused
+    StateChanged
+    | Subscribed
+    | SubscriptionFailed
+    | MemberAdded
+    | MemberRemoved
+    | Received
+    | ClientEventsRefused
 )
 Deliver = Callable[[SubscriberEvent], None]
 

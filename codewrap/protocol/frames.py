@@ -1,0 +1,346 @@
+"""What host and viewers say to each other: frozen dataclasses, to and from JSON text.
+
+Source: `docs/protocol.md`, "Frames". The text built here is what is sealed; every frame names its version, type and epoch inside
+it, so that a relay that renames, replays or mixes events is noticed. Decoders check every field and raise RemoteProtocolError.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from codewrap.errors import RemoteProtocolError
+from codewrap.protocol import sealing
+
+VERSION = 1
+MAX_OFFSET = 1 << 53  # JSON numbers stay exact in every client's language up to here
+MIN_COLS, MAX_COLS = 2, 1000
+MIN_ROWS, MAX_ROWS = 1, 1000
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A terminal's size in character cells."""
+
+    rows: int
+    cols: int
+
+    def clamped(self) -> Size:
+        """The nearest size that every part of codewrap can work with."""
+        return Size(
+            rows=min(max(self.rows, MIN_ROWS), MAX_ROWS),
+            cols=min(max(self.cols, MIN_COLS), MAX_COLS),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Bytes of the child's output from ``offset`` on; ``stream`` is "stdout" or "stderr"."""
+
+    epoch: str
+    offset: int
+    data: bytes
+    stream: str = "stdout"
+    acks: dict[str, int] = field(default_factory=dict)
+
+    event = "output"
+
+    @property
+    def end(self) -> int:
+        """The offset after the last byte."""
+        return self.offset + len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Escape sequences that redraw everything as it stood at ``offset``; makes all before it unnecessary."""
+
+    epoch: str
+    offset: int
+    size: Size
+    data: bytes
+
+    event = "screen"
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """The session's terminal has this size from ``offset`` on."""
+
+    epoch: str
+    offset: int
+    size: Size
+
+    event = "resize"
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """Input written to the child so far, by writer: the next offset the host expects from each."""
+
+    epoch: str
+    acks: dict[str, int]
+
+    event = "ack"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A line for the person who watches: ``kind`` is a word for programs, ``text`` for people."""
+
+    epoch: str
+    offset: int
+    kind: str
+    text: str
+    missing: tuple[int, int] | None = None
+
+    event = "notice"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The child has ended at ``offset``: exit ``code``, or ``signal`` number that killed it."""
+
+    epoch: str
+    offset: int
+    code: int | None
+    signal: int | None
+
+    event = "exit"
+
+    @property
+    def status(self) -> int:
+        """The exit status a shell would show: the code, or 128 + signal."""
+        return 128 + self.signal if self.signal is not None else (self.code or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Keystrokes of one writer from ``offset`` of that writer's own stream on."""
+
+    epoch: str
+    writer: str
+    offset: int
+    data: bytes
+
+    event = "input"
+
+    @property
+    def end(self) -> int:
+        """The offset after the last byte."""
+        return self.offset + len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """A writer's terminal has this size; a host without a terminal of its own follows."""
+
+    epoch: str
+    writer: str
+    size: Size
+
+    event = "input"
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """A viewer asks for what it lacks: from ``offset`` of ``epoch`` ("" where it has nothing yet)."""
+
+    epoch: str
+    offset: int
+    want: str
+
+    event = "sync"
+
+
+HostFrame = Output | Screen | Resized | Acked | Notice | Ended
+ViewerFrame = Input | Resize | Sync
+
+
+def encode(frame: HostFrame | ViewerFrame) -> str:
+    """The frame's JSON text: ASCII only where bytes are not UTF-8, compact."""
+    fields: dict[str, Any] = {"v": VERSION, "type": frame.event, "epoch": frame.epoch}
+    match frame:
+        case Output():
+            fields |= {"type": frame.stream, "offset": frame.offset, **_pack(frame.data)}
+            if frame.acks:
+                fields["acks"] = frame.acks
+        case Screen():
+            fields |= {"offset": frame.offset, **_size(frame.size), "z": sealing.deflate(frame.data, 6)}
+        case Resized():
+            fields |= {"offset": frame.offset, **_size(frame.size)}
+        case Acked():
+            fields["acks"] = frame.acks
+        case Notice():
+            fields |= {"offset": frame.offset, "kind": frame.kind, "text": frame.text}
+            if frame.missing:
+                fields["missing"] = list(frame.missing)
+        case Ended():
+            fields |= {"offset": frame.offset, "code": frame.code, "signal": frame.signal}
+        case Input():
+            fields |= {"writer": frame.writer, "offset": frame.offset, **_pack(frame.data)}
+        case Resize():
+            fields |= {"type": "resize", "writer": frame.writer, **_size(frame.size)}
+        case Sync():
+            fields |= {"from": frame.offset, "want": frame.want}
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def decode_host(text: str) -> HostFrame:
+    """What a host said. Raises RemoteProtocolError for anything that is not exactly a known frame."""
+    fields = _Fields(text)
+    match fields.type:
+        case "stdout" | "stderr" as stream:
+            return Output(
+                fields.id("epoch"),
+                fields.offset("offset"),
+                fields.bytes(),
+                stream,
+                fields.acks(required=False),
+            )
+        case "screen":
+            return Screen(fields.id("epoch"), fields.offset("offset"), fields.size(), fields.bytes())
+        case "resize":
+            return Resized(fields.id("epoch"), fields.offset("offset"), fields.size())
+        case "ack":
+            return Acked(fields.id("epoch"), fields.acks(required=True))
+        case "notice":
+            missing = fields.missing()
+            return Notice(
+                fields.id("epoch"),
+                fields.offset("offset"),
+                fields.text("kind", 32),
+                fields.text("text", 500),
+                missing,
+            )
+        case "exit":
+            return Ended(
+                fields.id("epoch"), fields.offset("offset"), fields.small("code"), fields.small("signal")
+            )
+    raise RemoteProtocolError("unknown type of frame")
+
+
+def decode_viewer(text: str) -> ViewerFrame:
+    """What a viewer said. Raises RemoteProtocolError for anything that is not exactly a known frame."""
+    fields = _Fields(text)
+    match fields.type:
+        case "input":
+            return Input(fields.id("epoch"), fields.id("writer"), fields.offset("offset"), fields.bytes())
+        case "resize":
+            return Resize(fields.id("epoch"), fields.id("writer"), fields.size())
+        case "sync":
+            want = fields.text("want", 16)
+            if want not in {"screen", "bytes"}:
+                raise RemoteProtocolError("sync asks for neither screen nor bytes")
+            return Sync(fields.id("epoch", empty=True), fields.offset("from"), want)
+    raise RemoteProtocolError("unknown type of frame")
+
+
+def _pack(data: bytes) -> dict[str, str]:
+    """``data`` as text, or ``z`` where it is not UTF-8 or compresses to less than its JSON form would take.
+
+    JSON makes six bytes of each ESC, so the compressed form is tried from a length at which it can win.
+    """
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return {"z": sealing.deflate(data)}
+    if len(data) < MIN_DEFLATED_BYTES:
+        return {"data": text}
+    packed = sealing.deflate(data)
+    return {"z": packed} if len(packed) < len(data) else {"data": text}
+
+
+# Below this, DEFLATE plus base64 does not beat plain text often enough to be worth its time.
+MIN_DEFLATED_BYTES = 128
+
+
+def _size(size: Size) -> dict[str, int]:
+    return {"cols": size.cols, "rows": size.rows}
+
+
+class _Fields:
+    """A frame's JSON object with checked access; every refusal is a RemoteProtocolError."""
+
+    def __init__(self, text: str) -> None:
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise RemoteProtocolError("a frame is not JSON") from error
+        if not isinstance(fields, dict) or fields.get("v") != VERSION:
+            raise RemoteProtocolError(f"a frame is not of version {VERSION}")
+        self._fields: dict[str, Any] = fields
+        self.type = fields.get("type")
+
+    def id(self, name: str, *, empty: bool = False) -> str:
+        value = self._fields.get(name)
+        if isinstance(value, str) and (ID.fullmatch(value) or (empty and not value)):
+            return value
+        raise RemoteProtocolError(f"{name} is not an identifier")
+
+    def offset(self, name: str) -> int:
+        value = self._fields.get(name)
+        if type(value) is int and 0 <= value < MAX_OFFSET:
+            return value
+        raise RemoteProtocolError(f"{name} is not an offset")
+
+    def small(self, name: str) -> int | None:
+        value = self._fields.get(name)
+        if value is None or (type(value) is int and 0 <= value <= 255):
+            return value
+        raise RemoteProtocolError(f"{name} is not a number from 0 to 255")
+
+    def text(self, name: str, limit: int) -> str:
+        value = self._fields.get(name)
+        if isinstance(value, str) and len(value) <= limit:
+            return value
+        raise RemoteProtocolError(f"{name} is not a text of at most {limit} characters")
+
+    def size(self) -> Size:
+        cols, rows = self._fields.get("cols"), self._fields.get("rows")
+        if (
+            type(cols) is int
+            and type(rows) is int
+            and MIN_COLS <= cols <= MAX_COLS
+            and MIN_ROWS <= rows <= MAX_ROWS
+        ):
+            return Size(rows=rows, cols=cols)
+        raise RemoteProtocolError("a terminal size is out of range")
+
+    def bytes(self) -> bytes:
+        text, packed = self._fields.get("data"), self._fields.get("z")
+        if isinstance(text, str) and packed is None:
+            try:
+                return text.encode()
+            except UnicodeEncodeError as error:  # a lone surrogate, written as \ud800 in JSON
+                raise RemoteProtocolError("data is not Unicode text") from error
+        if isinstance(packed, str) and text is None:
+            return sealing.inflate(packed)
+        raise RemoteProtocolError("a frame needs exactly one of data and z")
+
+    def acks(self, *, required: bool) -> dict[str, int]:
+        value = self._fields.get("acks")
+        if value is None and not required:
+            return {}
+        if not isinstance(value, dict) or len(value) > 1000:
+            raise RemoteProtocolError("acks is not an object")
+        for writer, offset in value.items():
+            if not ID.fullmatch(writer) or type(offset) is not int or not 0 <= offset < MAX_OFFSET:
+                raise RemoteProtocolError("acks holds something else than offsets by writer")
+        return value
+
+    def missing(self) -> tuple[int, int] | None:
+        value = self._fields.get("missing")
+        if value is None:
+            return None
+        if (
+            isinstance(value, list)
+            and len(value) == 2
+            and all(type(n) is int and 0 <= n < MAX_OFFSET for n in value)
+            and value[0] <= value[1]
+        ):
+            return (value[0], value[1])
+        raise RemoteProtocolError("missing is not a range")
