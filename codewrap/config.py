@@ -108,9 +108,7 @@ def read_environment(environ: Mapping[str, str], directory: Path) -> dict[str, s
         try:
             values = {name: value for name, value in dotenv_values(path).items() if value}
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}"
-            ) from error
+            raise ConfigError(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     values.update({name: value for name, value in environ.items() if value})
     return values
 
@@ -158,15 +156,11 @@ class _Reader:
             try:
                 mode = Mode(name.lower())
             except ValueError:
-                raise ConfigError(
-                    "CODEWRAP_MODE", "is not a mode", "use embedded, direct or gateway"
-                ) from None
+                raise ConfigError("CODEWRAP_MODE", "is not a mode", "use embedded, direct or gateway") from None
             if mode is Mode.DIRECT and broker is None:
                 raise ConfigError("CODEWRAP_MODE", "direct needs a server", "set SOKETI_* or PUSHER_*")
             if mode is Mode.GATEWAY and gateway is None:
-                raise ConfigError(
-                    "CODEWRAP_MODE", "gateway needs a server", "set CODEWRAP_URL and CODEWRAP_TOKEN"
-                )
+                raise ConfigError("CODEWRAP_MODE", "gateway needs a server", "set CODEWRAP_URL and CODEWRAP_TOKEN")
             return mode, "it was asked for"
         if broker is not None:
             return Mode.DIRECT, f"{broker.family}_* is set"
@@ -233,9 +227,7 @@ class _Reader:
             return None
         checked = check_url("CODEWRAP_URL", url)
         if token is None:
-            raise ConfigError(
-                "CODEWRAP_TOKEN", "is missing", "CODEWRAP_URL is set, and its server wants a token"
-            )
+            raise ConfigError("CODEWRAP_TOKEN", "is missing", "CODEWRAP_URL is set, and its server wants a token")
         check_token("CODEWRAP_TOKEN", token)
         parts = urlsplit(checked)
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
@@ -251,9 +243,7 @@ class _Reader:
         self._warn_no_tls(host)
 
     def _warn_no_tls(self, host: str) -> None:
-        self._warnings.append(
-            f"TLS is switched off: who can see the network path to {host} can see tokens and names"
-        )
+        self._warnings.append(f"TLS is switched off: who can see the network path to {host} can see tokens and names")
 
     def _tls(self, name: str, host: str) -> bool:
         wanted = self._tls_flag if self._tls_flag is not None else self._boolean(name)
@@ -291,16 +281,12 @@ class _Reader:
         value = self._values.get(name, default)
         bare = value.strip("[]")
         if not bare or not re.fullmatch(r"[A-Za-z0-9.:_-]+", bare):
-            raise ConfigError(
-                name, "is not a host name or address", "give it without http:// and without a path"
-            )
+            raise ConfigError(name, "is not a host name or address", "give it without http:// and without a path")
         if ":" in bare:
             try:
                 ipaddress.IPv6Address(bare)
             except ValueError:
-                raise ConfigError(
-                    name, "is not a host name or address", "the port has a setting of its own"
-                ) from None
+                raise ConfigError(name, "is not a host name or address", "the port has a setting of its own") from None
         return bare
 
     def _port(self, name: str, default: int) -> int:
@@ -355,7 +341,5 @@ def check_url(name: str, value: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
         raise ConfigError(name, "is not an http or https URL", "for example https://codewrap.example.com")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigError(
-            name, "holds credentials, a query or a fragment", "the token goes into CODEWRAP_TOKEN"
-        )
+        raise ConfigError(name, "holds credentials, a query or a fragment", "the token goes into CODEWRAP_TOKEN")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"

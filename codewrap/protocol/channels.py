@@ -33,7 +33,7 @@ class ChannelRole(enum.Enum):
     @property
     def encrypted(self) -> bool:
         """Whether Pusher's own encryption covers events of this channel."""
-        return self.value.startswith("private-encrypted-")
+        return str(self.value).startswith("private-encrypted-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,7 @@ def check_session_name(name: str, setting: str = "session name") -> str:
         )
     for word in FORBIDDEN_IN_NAMES:
         if word in name:
-            raise ConfigError(
-                setting, f"{name!r} contains {word!r}, which brokers give a meaning of their own"
-            )
+            raise ConfigError(setting, f"{name!r} contains {word!r}, which brokers give a meaning of their own")
     return name
 
 
@@ -80,7 +78,8 @@ def parse_channel(channel: str) -> SessionChannel:
 
 def output_channel(session: str, *, encrypted: bool) -> str:
     """Where the host speaks: `output`, `screen`, `resize`, `ack`, `notice`, `exit`."""
-    return (ChannelRole.SEALED_OUTPUT if encrypted else ChannelRole.OUTPUT).value + session
+    role = ChannelRole.SEALED_OUTPUT if encrypted else ChannelRole.OUTPUT
+    return f"{role.value}{session}"
 
 
 def input_channel(session: str) -> str:

@@ -217,9 +217,7 @@ def decode_host(text: str) -> HostFrame:
                 missing,
             )
         case "exit":
-            return Ended(
-                fields.id("epoch"), fields.offset("offset"), fields.small("code"), fields.small("signal")
-            )
+            return Ended(fields.id("epoch"), fields.offset("offset"), fields.small("code"), fields.small("signal"))
     raise RemoteProtocolError("unknown type of frame")
 
 
@@ -301,12 +299,7 @@ class _Fields:
 
     def size(self) -> Size:
         cols, rows = self._fields.get("cols"), self._fields.get("rows")
-        if (
-            type(cols) is int
-            and type(rows) is int
-            and MIN_COLS <= cols <= MAX_COLS
-            and MIN_ROWS <= rows <= MAX_ROWS
-        ):
+        if type(cols) is int and type(rows) is int and MIN_COLS <= cols <= MAX_COLS and MIN_ROWS <= rows <= MAX_ROWS:
             return Size(rows=rows, cols=cols)
         raise RemoteProtocolError("a terminal size is out of range")
 

@@ -158,13 +158,7 @@ class ClientEventsRefused:
 
 
 SubscriberEvent = (
-    StateChanged
-    | Subscribed
-    | SubscriptionFailed
-    | MemberAdded
-    | MemberRemoved
-    | Received
-    | ClientEventsRefused
+    StateChanged | Subscribed | SubscriptionFailed | MemberAdded | MemberRemoved | Received | ClientEventsRefused
 )
 Deliver = Callable[[SubscriberEvent], None]
 
