@@ -1,0 +1,30 @@
+"""Fixtures that several folders of tests share; `tests/conftest.py` makes them known to pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.node import Node, installed_node
+from tests.support.soketi import SoketiServer
+
+
+@pytest.fixture(scope="session")
+def node() -> Node:
+    """Node with the packages of `tests/node`."""
+    return installed_node()
+
+
+@pytest.fixture(scope="session")
+def soketi(node: Node) -> Iterator[SoketiServer]:
+    """A running Soketi that relays client events. Shared: a test that kills a server starts its own."""
+    with SoketiServer(node) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def soketi_without_client_events(node: Node) -> Iterator[SoketiServer]:
+    """A running Soketi as it comes: client events are refused."""
+    with SoketiServer(node, client_events=False) as server:
+        yield server
