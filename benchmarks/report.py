@@ -1,0 +1,237 @@
+"""Medians and ratios of a run, the machine it ran on, and the two files it leaves: JSON with every sample, and a table.
+
+Says nothing about the machine that would name it: no host name, no user, no paths.
+"""
+
+import datetime
+import json
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.echo import EchoSamples
+from benchmarks.peers import Peer
+from benchmarks.startup import StartSample
+from benchmarks.throughput import FloodSample, Samples
+
+RESULTS = Path(__file__).with_name("results")
+BASE = "bare"
+ECHO_YARDSTICK = "tty-share"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one run found: a table (header first), its figures as data, and what the reader must know of it."""
+
+    name: str
+    title: str
+    table: list[list[str]]
+    figures: dict[str, Any]
+    notes: Sequence[str]
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """By linear interpolation between the two nearest samples."""
+    ordered = sorted(values)
+    place = (len(ordered) - 1) * percent / 100
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def ratio(value: float | None, base: float | None) -> float | None:
+    """`value / base` where there are both."""
+    return value / base if value is not None and base else None
+
+
+def cell(value: float | None, digits: int = 2, unit: str = "") -> str:
+    """A number for the table; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}{unit}"
+
+
+def echo_result(samples: Mapping[str, EchoSamples]) -> Result:
+    """p50 and p95 of each peer's keystrokes, and their ratios to the bare terminal and to tty-share."""
+    spread = {
+        name: (percentile(each.milliseconds, 50), percentile(each.milliseconds, 95))
+        for name, each in samples.items()
+        if each.milliseconds
+    }
+    header = ["peer", "n", "lost", "p50 ms", "p95 ms", f"p50 × {BASE}", f"p50 × {ECHO_YARDSTICK}", f"p95 × {ECHO_YARDSTICK}"]
+    table, figures = [header], {}
+    for name, each in samples.items():
+        p50, p95 = spread.get(name, (None, None))
+        bases = [spread.get(base, (None, None)) for base in (BASE, ECHO_YARDSTICK)]
+        ratios = [ratio(p50, bases[0][0]), ratio(p50, bases[1][0]), ratio(p95, bases[1][1])]
+        shown = [cell(p50), cell(p95), *(cell(each_ratio) for each_ratio in ratios)]
+        table.append([name, str(len(each.milliseconds)), str(each.lost), *shown])
+        figures[name] = {
+            "n": len(each.milliseconds),
+            "lost": each.lost,
+            "p50_ms": rounded(p50),
+            "p95_ms": rounded(p95),
+            "p50_ratio_to_bare": rounded(ratios[0]),
+            "p50_ratio_to_tty_share": rounded(ratios[1]),
+            "p95_ratio_to_tty_share": rounded(ratios[2]),
+            "samples_ms": [rounded(value) for value in each.milliseconds],
+        }
+    notes = (
+        "A key typed at the viewer's terminal until that character shows there; `cat` on a raw terminal echoes.",
+        "`bare`, `script` and `ssh` are typed at on their own terminal; the others at an attached viewer's, "
+        "with the wrapper's own terminal read as well.",
+        "Keys 10 to 40 ms apart at random, one in flight, in rounds of 20 that go from peer to peer in random order.",
+    )
+    return Result("echo", "Keystroke to echo", table, figures, notes)
+
+
+def throughput_result(samples: Samples, size_bytes: int) -> Result:
+    """Medians of done and end times; ratios are medians over the rounds, each to the bare run of its own round."""
+    header = ["peer", "case", "n", "done s", "range s", f"done × {BASE}", "end at viewer s", f"end × {BASE}", "MB at viewer"]
+    bare = samples.get(BASE, {}).get("unwatched", [])
+    done = {sample.round: sample.done_s for sample in bare}
+    ends = {sample.round: sample.viewer_end_s for sample in bare}
+    table = [header]
+    figures: dict[str, dict[str, Any]] = {}
+    for name, cases in samples.items():
+        figures[name] = {}
+        for case, each in cases.items():
+            label = case if name not in OWN_TERMINAL else "own terminal"
+            line, data = flood_figures(each, done, ends)
+            table.append([name, label, *line])
+            figures[name][label] = data
+    notes = (
+        f"{size_bytes / 2**20:g} MiB of log lines through `cat`; times from the start of `cat`, "
+        "taken by the wrapped program: starting the wrapper is not in them.",
+        "done: `cat` has exited. end: the mark that follows showed at the viewer. "
+        "Ratios: median over rounds, each to the bare run of its round.",
+        "The wrapper's own terminal is read as fast as can be. `unwatched`: no viewer; `watched`: one viewer, "
+        "read as fast as can be. `bare`, `script` and `ssh` have one terminal, which is both.",
+        "MB at viewer below the input: the viewer was not sent every byte (tmux redraws; a naive viewer may lose some).",
+    )
+    return Result("throughput", "Slow-down of the wrapped command", table, figures, notes)
+
+
+OWN_TERMINAL = ("bare", "script", "ssh")
+
+
+def flood_figures(
+    samples: Sequence[FloodSample], bare_done: Mapping[int, float], bare_end: Mapping[int, float | None]
+) -> tuple[list[str], dict[str, Any]]:
+    """One line of the table and the same as data."""
+    done_s = [sample.done_s for sample in samples]
+    end_s = [sample.viewer_end_s for sample in samples if sample.viewer_end_s is not None]
+    done_ratios = [ratio(sample.done_s, bare_done.get(sample.round)) for sample in samples]
+    end_ratios = [ratio(sample.viewer_end_s, bare_end.get(sample.round)) for sample in samples]
+    sizes = [sample.viewer_bytes / 1e6 for sample in samples if sample.viewer_bytes]
+    done_ratio, end_ratio = median(done_ratios), median(end_ratios)
+    span = f"{min(done_s):.2f}–{max(done_s):.2f}"
+    line = [str(len(samples)), cell(median(done_s)), span, cell(done_ratio), cell(median(end_s)), cell(end_ratio)]
+    data = {
+        "n": len(samples),
+        "done_p50_s": rounded(median(done_s)),
+        "done_p95_s": rounded(percentile(done_s, 95)),
+        "done_ratio_to_bare": rounded(done_ratio),
+        "viewer_end_p50_s": rounded(median(end_s)),
+        "viewer_end_ratio_to_bare": rounded(end_ratio),
+        "viewer_end_missed": sum(sample.viewer_end_s is None and sample.viewer_bytes > 0 for sample in samples),
+        "samples": [asdict(sample) for sample in samples],
+    }
+    return [*line, cell(median(sizes), 1)], data
+
+
+def startup_result(samples: Mapping[str, Sequence[StartSample]]) -> Result:
+    """p50 and p95 of launch to first output, and of launch to exit."""
+    header = ["peer", "n", "output p50 ms", "output p95 ms", f"p50 − {BASE} ms", "end p50 ms"]
+    base = percentile([each.output_ms for each in samples[BASE]], 50) if samples.get(BASE) else None
+    table, figures = [header], {}
+    for name, each in samples.items():
+        shown = [sample.output_ms for sample in each]
+        gone = [sample.end_ms for sample in each if sample.end_ms is not None]
+        p50, p95 = percentile(shown, 50), percentile(shown, 95)
+        end_p50 = percentile(gone, 50) if gone else None
+        over = None if base is None else p50 - base
+        table.append([name, str(len(each)), cell(p50, 1), cell(p95, 1), cell(over, 1), cell(end_p50, 1)])
+        figures[name] = {
+            "n": len(each),
+            "output_p50_ms": rounded(p50),
+            "output_p95_ms": rounded(p95),
+            "output_over_bare_ms": rounded(over),
+            "end_p50_ms": rounded(end_p50),
+            "samples": [asdict(sample) for sample in each],
+        }
+    notes = (
+        "Launch of the wrapper on a terminal until the first word of its child (`#!/bin/sh`, `echo WORD`) shows there.",
+        "end: from the key that lets the child end until the wrapper is gone (seen to 2 ms).",
+        "One launch each beforehand is not counted.",
+    )
+    return Result("startup", "Launch to first output", table, figures, notes)
+
+
+def median(values: Sequence[float | None]) -> float | None:
+    """Of those that are there."""
+    present = [value for value in values if value is not None]
+    return statistics.median(present) if present else None
+
+
+def rounded(value: float | None) -> float | None:
+    """To four decimals: microseconds would be noise."""
+    return None if value is None else round(value, 4)
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on."""
+    return {
+        "CPU": processor(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+    }
+
+
+def processor() -> str:
+    """The model of the first core."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def write(result: Result, peers: Sequence[Peer], skipped: Mapping[str, str], *, record: bool) -> str:
+    """Write both files and return the table's text. Not `record`: under a name that git ignores."""
+    versions = {name: version for peer in peers for name, version in peer.versions().items()}
+    about = {
+        "benchmark": result.name,
+        "when": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": machine(),
+        "versions": versions,
+        "skipped": dict(skipped),
+    }
+    text = markdown(result, about)
+    suffix = "" if record else ".tmp"
+    RESULTS.mkdir(exist_ok=True)
+    data = json.dumps({**about, "results": result.figures}, indent=1, ensure_ascii=False)
+    (RESULTS / f"{result.name}.json{suffix}").write_text(data + "\n")
+    (RESULTS / f"{result.name}.md{suffix}").write_text(text)
+    return text
+
+
+def markdown(result: Result, about: Mapping[str, Any]) -> str:
+    """The table with the machine above and the method below it."""
+    facts = {**about["machine"], **about["versions"]}
+    lines = [f"# {result.title}", "", f"{about['when']}. " + ", ".join(f"{k} {v}" for k, v in facts.items()) + ".", ""]
+    header, *rows = result.table
+    numbers = len(header) - 1
+    lines += [row(header), row(["---"] + ["---:"] * numbers), *(row(each) for each in rows), ""]
+    lines += [f"- skipped: {name}: {reason}" for name, reason in about["skipped"].items()]
+    lines += [f"- {note}" for note in result.notes]
+    return "\n".join(lines) + "\n"
+
+
+def row(cells: Sequence[str]) -> str:
+    """One line of a markdown table."""
+    return "| " + " | ".join(cells) + " |"
