@@ -10,6 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from codewrap.errors import TransportError
+
+
+class RetryLater(TransportError):
+    """The server asks for patience (429, 503, a used-up quota). ``retry_after_s`` is its wish, None if not stated."""
+
+    def __init__(self, server: str, reason: str, *, status: int | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(server, reason, retry=True, status=status)
+        self.retry_after_s = retry_after_s
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -78,6 +88,25 @@ class Authorizer(Protocol):
 
     def sign_in(self, socket_id: str) -> tuple[str, str] | None:
         """``(auth, user_data)`` for `pusher:signin`, or None where nobody signs in."""
+
+
+class Wire(Protocol):
+    """One open connection to a broker, carrying text frames. It tells of arrivals by the callables given at its making."""
+
+    @property
+    def heard_at_s(self) -> float:
+        """`time.monotonic` when anything was last heard from the other end."""
+
+    def send(self, text: str) -> bool:
+        """Write one frame from any thread; False when the connection is gone or its buffer is full. Never blocks."""
+
+    def close(self) -> None:
+        """Leave, from any thread; the threads of the wire end soon after. Never raises, never waits."""
+
+
+OnText = Callable[[str], None]
+OnClose = Callable[[int | None, str], None]
+OpenWire = Callable[[OnText, OnClose], Wire]
 
 
 class ConnectionState(enum.Enum):
@@ -157,9 +186,7 @@ class ClientEventsRefused:
     reason: str
 
 
-SubscriberEvent = (
-    StateChanged | Subscribed | SubscriptionFailed | MemberAdded | MemberRemoved | Received | ClientEventsRefused
-)
+SubscriberEvent = StateChanged | Subscribed | SubscriptionFailed | MemberAdded | MemberRemoved | Received | ClientEventsRefused
 Deliver = Callable[[SubscriberEvent], None]
 
 

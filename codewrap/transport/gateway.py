@@ -1,0 +1,147 @@
+"""`serve-auth`'s HTTP API as a client: its configuration, a session's credentials, and input without a broker's client events."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TypeVar
+
+from codewrap.errors import TransportError
+from codewrap.transport.base import AppCredentials, Endpoint
+from codewrap.transport.origin import Origin
+from codewrap.transport.webclient import Answer, WebClient, check_token, explain, refusal
+
+API_VERSION = 1
+GATEWAY_TIMEOUT_S = 8.0
+_Field = TypeVar("_Field", str, int, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """What a client has to know: where the broker is, the largest event it takes, whether output is encrypted."""
+
+    broker: Endpoint
+    event_bytes: int
+    encrypted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSession:
+    """A session's own credentials for the HTTP API that stands at ``endpoint``; good until ``expires_at`` (Unix time)."""
+
+    credentials: AppCredentials
+    endpoint: Endpoint
+    expires_at: float | None
+
+
+class GatewayClient:
+    """Calls `serve-auth` with a bearer token, which never gets into a repr, log or error. Owned by one thread at a time."""
+
+    def __init__(self, url: str, token: str, *, timeout_s: float = GATEWAY_TIMEOUT_S) -> None:
+        self._token = check_token(token)
+        self._origin = Origin.parse(url)
+        self._web = WebClient(self._origin, timeout_s=timeout_s)
+
+    def __repr__(self) -> str:
+        return f"GatewayClient({self._origin.label!r})"
+
+    def config(self) -> GatewayConfig:
+        """Where the broker is. Raises AuthError or TransportError, like every call here."""
+        said = self._call("GET", "/api/config")
+        version = self._get(said, "version", int)
+        if version != API_VERSION:
+            raise TransportError(self._web.server, f"speaks version {version} of this interface, not {API_VERSION}", retry=False)
+        broker, limits = self._object(said, "broker"), self._object(said, "limits")
+        return GatewayConfig(self._endpoint(broker), self._get(limits, "event_bytes", int), self._get(said, "encrypted", bool))
+
+    def open_session(self, name: str) -> OpenedSession:
+        """Credentials to publish as session ``name``, through the gateway's own HTTP API."""
+        said = self._call("POST", "/api/sessions", {"sessionId": name})
+        key = self._get(said, "key", str)
+        expires_at = said.get("expiresAt")
+        return OpenedSession(
+            AppCredentials(self._get(said, "appId", str), key, self._get(said, "secret", str)),
+            self._own_endpoint(key),
+            float(expires_at) if isinstance(expires_at, int | float) else None,
+        )
+
+    def send_input(self, name: str, sealed: dict[str, object]) -> None:
+        """One sealed `input` frame (``{nonce, ciphertext}``) for session ``name``."""
+        self._call("POST", "/api/commands/input", {"sessionId": name, "sealed": sealed})
+
+    def send_text(self, name: str, text: str) -> None:
+        """Type ``text`` into session ``name``: the simple form."""
+        self._call("POST", "/api/commands/input", {"sessionId": name, "input": text})
+
+    def sync(self, name: str, frame: dict[str, object]) -> None:
+        """Ask the host of session ``name`` for what is missing."""
+        self._call("POST", "/api/commands/sync", {"sessionId": name, "frame": frame})
+
+    def health(self) -> dict[str, object]:
+        """What the server says of itself."""
+        return self._call("GET", "/api/health")
+
+    def close(self) -> None:
+        """Release the connection. Never raises."""
+        self._web.close()
+
+    def _call(self, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, object]:
+        headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        answer = self._web.request(method, path, json.dumps(body).encode() if body is not None else b"", headers)
+        said = _parse(answer)
+        if not 200 <= answer.status < 300:
+            words = said.get("error") if said else None
+            text = words if isinstance(words, str) else answer.body[:1000].decode(errors="replace")
+            raise refusal(
+                self._web.server,
+                answer.status,
+                explain(text, (self._token,)),
+                answer.headers.get("retry-after"),
+            )
+        if said is None:
+            raise self._nonsense()
+        return said
+
+    def _endpoint(self, broker: dict[str, object]) -> Endpoint:
+        key = self._get(broker, "key", str)
+        if broker.get("host") is None:
+            return self._own_endpoint(key)
+        path = self._get(broker, "path", str).rstrip("/") if "path" in broker else ""
+        return Endpoint(
+            self._get(broker, "host", str),
+            self._get(broker, "port", int),
+            self._get(broker, "tls", bool),
+            key,
+            path,
+        )
+
+    def _own_endpoint(self, key: str) -> Endpoint:
+        return Endpoint(self._origin.host, self._origin.port, self._origin.tls, key, self._origin.path)
+
+    def _object(self, said: dict[str, object], name: str) -> dict[str, object]:
+        value = said.get(name)
+        if not isinstance(value, dict):
+            raise self._nonsense()
+        return value
+
+    def _get(self, said: dict[str, object], name: str, kind: type[_Field]) -> _Field:
+        value = said.get(name)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise self._nonsense()
+        return value
+
+    def _nonsense(self) -> TransportError:
+        return TransportError(self._web.server, "does not answer like codewrap serve-auth", retry=False)
+
+
+def _parse(answer: Answer) -> dict[str, object] | None:
+    """The JSON object of an answer; an empty body counts as an empty one, anything else as None."""
+    if not answer.body.strip():
+        return {}
+    try:
+        said = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
