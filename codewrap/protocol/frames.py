@@ -1,7 +1,8 @@
 """What host and viewers say to each other: frozen dataclasses, to and from JSON text.
 
-Source: `docs/protocol.md`, "Frames". The text built here is what is sealed; every frame names its version, type and epoch inside
-it, so that a relay that renames, replays or mixes events is noticed. Decoders check every field and raise RemoteProtocolError.
+Source: `docs/protocol.md`, "Frames". The text built here is what is sealed; every frame names its version, type and epoch
+inside it, so that a relay that renames, replays or mixes events is noticed. Decoders check every field and raise
+RemoteProtocolError.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ VERSION = 1
 MAX_OFFSET = 1 << 53  # JSON numbers stay exact in every client's language up to here
 MIN_COLS, MAX_COLS = 2, 1000
 MIN_ROWS, MAX_ROWS = 1, 1000
+MAX_SCREEN_PARTS = 200
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -56,12 +58,17 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """Escape sequences that redraw everything as it stood at ``offset``; makes all before it unnecessary."""
+    """Escape sequences that redraw everything as it stood at ``offset``; makes all before it unnecessary.
+
+    One that does not fit into an event comes in ``parts`` pieces, numbered by ``part`` from 0, all at the same offset.
+    """
 
     epoch: str
     offset: int
     size: Size
     data: bytes
+    part: int = 0
+    parts: int = 1
 
     event = "screen"
 
@@ -170,6 +177,8 @@ def encode(frame: HostFrame | ViewerFrame) -> str:
                 fields["acks"] = frame.acks
         case Screen():
             fields |= {"offset": frame.offset, **_size(frame.size), "z": sealing.deflate(frame.data, 6)}
+            if frame.parts > 1:
+                fields |= {"part": frame.part, "parts": frame.parts}
         case Resized():
             fields |= {"offset": frame.offset, **_size(frame.size)}
         case Acked():
@@ -202,7 +211,8 @@ def decode_host(text: str) -> HostFrame:
                 fields.acks(required=False),
             )
         case "screen":
-            return Screen(fields.id("epoch"), fields.offset("offset"), fields.size(), fields.bytes())
+            part, parts = fields.part()
+            return Screen(fields.id("epoch"), fields.offset("offset"), fields.size(), fields.bytes(), part, parts)
         case "resize":
             return Resized(fields.id("epoch"), fields.offset("offset"), fields.size())
         case "ack":
@@ -324,6 +334,12 @@ class _Fields:
             if not ID.fullmatch(writer) or type(offset) is not int or not 0 <= offset < MAX_OFFSET:
                 raise RemoteProtocolError("acks holds something else than offsets by writer")
         return value
+
+    def part(self) -> tuple[int, int]:
+        part, parts = self._fields.get("part", 0), self._fields.get("parts", 1)
+        if type(part) is int and type(parts) is int and 0 <= part < parts <= MAX_SCREEN_PARTS:
+            return part, parts
+        raise RemoteProtocolError("a screen's part is out of range")
 
     def missing(self) -> tuple[int, int] | None:
         value = self._fields.get("missing")

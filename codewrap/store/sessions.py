@@ -14,7 +14,7 @@ from typing import Any
 
 from codewrap.errors import SessionNameTaken, StoreError
 from codewrap.protocol.channels import is_session_name
-from codewrap.store.files import create_private
+from codewrap.store.files import write_private
 
 _SUFFIX = ".json"
 _MAX_RECORD_BYTES = 64 * 1024
@@ -53,21 +53,28 @@ class SessionStore:
     def create(self, record: SessionRecord) -> None:
         """Add a record. Raises SessionNameTaken when a live session has the name; a stale record is taken over."""
         path = self._path(record.name)
-        data = json.dumps(asdict(record)).encode()
-        for _ in range(3):
-            try:
-                fd = create_private(path)
-            except FileExistsError:
+        complete = path.with_name(f".{record.name}.{record.epoch}")
+        write_private(complete, json.dumps(asdict(record)).encode())
+        try:
+            for _ in range(3):
+                if self._place(complete, path):
+                    return
                 if self.find(record.name) is not None:
-                    raise SessionNameTaken(record.name) from None
+                    break
                 path.unlink(missing_ok=True)
-                continue
-            except OSError as error:
-                raise StoreError(str(path), f"cannot be written: {error.strerror}") from error
-            with os.fdopen(fd, "wb") as file:
-                file.write(data)
-            return
+        finally:
+            complete.unlink(missing_ok=True)
         raise SessionNameTaken(record.name)
+
+    def _place(self, complete: Path, path: Path) -> bool:
+        # A link appears with its whole content or not at all: nobody reads half a record.
+        try:
+            os.link(complete, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise StoreError(str(path), f"cannot be written: {error.strerror}") from error
+        return True
 
     def remove(self, name: str, epoch: str) -> None:
         """Remove the record of ``name`` if it is still that session's."""

@@ -1,0 +1,215 @@
+"""The host's side of the uplink: starts the process, talks to it without ever waiting, starts it again when it dies.
+
+The host never blocks on it: what the socket does not take now is dropped where it can be said again (growth, acknowledgements are
+cumulative) or kept in order where it cannot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from codewrap.errors import LocalProtocolError
+from codewrap.protocol import hostlink
+from codewrap.protocol.hostlink import Kind, Message
+
+RESTART_FIRST_S = 0.1
+RESTART_MOST_S = 10.0
+STABLE_S = 5.0  # an uplink that lived so long failed for a new reason: begin with the short wait again
+MAX_UNSENT_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkLaunch:
+    """How the uplink is started: its command line (a descriptor number is appended), what it is told, what it inherits."""
+
+    command: Sequence[str]
+    environ: Mapping[str, str]
+    configuration: dict[str, Any]
+    inherit: tuple[int, ...] = ()
+    error_log: str = os.devnull
+
+
+class UplinkLink:
+    """One uplink process at a time. ``fileno()`` is -1 while there is none."""
+
+    def __init__(self, launch: UplinkLaunch) -> None:
+        self._launch = launch
+        self._socket: socket.socket | None = None
+        self._decoder = hostlink.Decoder()
+        self._unsent = bytearray()
+        self._armed = False
+        self._pid = 0
+        self._started_s = 0.0
+        self._restart_wait_s = RESTART_FIRST_S
+        self.restart_at_s: float | None = None
+        self.restarts = 0
+        self.finished = False
+        self._news = False
+
+    def fileno(self) -> int:
+        """The socket to read from; -1 while no uplink runs."""
+        return self._socket.fileno() if self._socket else -1
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Something waits for the socket to take it."""
+        return bool(self._unsent) and self._socket is not None
+
+    def start(self, now_s: float) -> None:
+        """Start the process (again). A machine that cannot start it now is tried again later."""
+        self.restart_at_s = None
+        self._started_s = now_s
+        ours, theirs = socket.socketpair()
+        try:
+            self._pid = self._spawn(theirs.fileno())
+        except OSError:
+            ours.close()
+            self._schedule_restart(now_s)
+            return
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        self._socket = ours
+        self._decoder = hostlink.Decoder()
+        self._unsent.clear()
+        self._armed = False
+        self._send(Message(Kind.CONFIGURE, body=_json_bytes(self._launch.configuration)))
+
+    def receive(self, now_s: float) -> list[Message]:
+        """Messages that have come. An uplink that is gone, or talks nonsense, is replaced."""
+        if self._socket is None:
+            return []
+        try:
+            data = self._socket.recv(262_144)
+        except BlockingIOError:
+            return []
+        except OSError:
+            data = b""
+        if not data:
+            self._lost(now_s)
+            return []
+        try:
+            messages = self._decoder.feed(data)
+        except LocalProtocolError:
+            self._kill()
+            self._lost(now_s)
+            return []
+        return [message for message in messages if not self._handled(message)]
+
+    def grown(self) -> None:
+        """There is something new in the log: said at once when the uplink waits for it, else when it asks next."""
+        if self._armed:
+            self._armed = False
+            self._send(_GROWN)
+        else:
+            self._news = True
+
+    def written(self, acks: dict[str, int]) -> None:
+        """Input that is written to the child."""
+        self._send(Message(Kind.WRITTEN, {"acks": acks}))
+
+    def finish(self) -> None:
+        """The log is complete."""
+        self._send(Message(Kind.FINISH))
+
+    def flush(self) -> None:
+        """The socket is writable."""
+        if self._socket is None or not self._unsent:
+            return
+        with contextlib.suppress(BlockingIOError, OSError):
+            del self._unsent[: self._socket.send(self._unsent)]
+
+    def reap(self) -> None:
+        """After SIGCHLD: take the exit status of an uplink that is gone (its socket tells the rest)."""
+        if self._pid:
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(self._pid, os.WNOHANG)[0]:
+                    self._pid = 0
+
+    def close(self) -> None:
+        """Let go; the uplink leaves by itself when it has delivered."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _handled(self, message: Message) -> bool:
+        if message.kind is not Kind.ARM:
+            return False
+        self._armed = True
+        if self._news:
+            self._news = False
+            self.grown()
+        return True
+
+    def _send(self, message: Message) -> None:
+        if self._socket is None:
+            return
+        data = hostlink.encode(message)
+        if not self._unsent:
+            try:
+                data = data[self._socket.send(data) :]
+            except BlockingIOError:
+                pass
+            except OSError:
+                return  # it is gone; `receive` notices and replaces it
+        if data and len(self._unsent) < MAX_UNSENT_BYTES:
+            self._unsent += data
+
+    def _lost(self, now_s: float) -> None:
+        self.close()
+        self.reap()
+        if not self.finished:
+            self.restarts += 1
+            self._schedule_restart(now_s)
+
+    def _schedule_restart(self, now_s: float) -> None:
+        if now_s - self._started_s > STABLE_S:
+            self._restart_wait_s = RESTART_FIRST_S
+        self.restart_at_s = now_s + self._restart_wait_s
+        self._restart_wait_s = min(self._restart_wait_s * 2, RESTART_MOST_S)
+
+    def _kill(self) -> None:
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+
+    def _spawn(self, fd: int) -> int:
+        for inherited in (fd, *self._launch.inherit):
+            os.set_inheritable(inherited, True)
+        try:
+            return os.posix_spawn(
+                self._launch.command[0],
+                [*self._launch.command, str(fd)],
+                dict(self._launch.environ),
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 2, self._launch.error_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                ],
+                setsid=True,
+                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+            )
+        finally:
+            for inherited in (fd, *self._launch.inherit):
+                os.set_inheritable(inherited, False)
+
+
+_GROWN = Message(Kind.GROWN)
+
+
+def _json_bytes(value: dict[str, Any]) -> bytes:
+    import json
+
+    return json.dumps(value).encode()
+
+
+def uplink_command() -> list[str]:
+    """The interpreter and module that are the uplink. ``-P``: a directory of the user's must not shadow our modules."""
+    return [sys.executable, "-P", "-m", "codewrap.cli.uplink"]

@@ -1,0 +1,374 @@
+"""The host's loop: child, local terminal, session log, uplink. One thread, one selector; it waits for none of them.
+
+Never here: the network, the terminal's state, anything per byte. What the child writes goes to the local terminal and
+into the log; all else reads the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from codewrap.host.inputs import PendingInput
+from codewrap.host.link import UplinkLink
+from codewrap.protocol.frames import Size
+from codewrap.protocol.hostlink import Kind, Message
+from codewrap.store.sessionlog import LogWriter
+from codewrap.terminal.child import Child, Exited, Stopped, get_size
+from codewrap.terminal.local import RawTerminal, Sink
+from codewrap.terminal.wakeup import SignalWakeup
+
+READ_BYTES = 65_536
+# After the child's exit something else may still hold its terminal or pipes: what comes within this is shown, then we leave.
+DRAIN_QUIET_S = 0.05
+DRAIN_MOST_S = 2.0
+# The uplink delivers the end on its own; the shell that waits for our status waits at most this for its report.
+REPORT_WAIT_S = 0.5
+LOCAL_DRAIN_S = 1.0
+_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the run came to. ``uplink`` is the uplink's own report, empty when it gave none in time."""
+
+    exited: Exited
+    output_bytes: int
+    duration_s: float
+    restarts: int
+    uplink: dict[str, Any] = field(default_factory=dict)
+    log_broken: str = ""
+
+
+@dataclass(slots=True)
+class HostSession:
+    """Everything the loop works on. ``terminal`` is the local terminal in raw mode, or None (pipes, headless)."""
+
+    child: Child
+    log: LogWriter
+    link: UplinkLink
+    terminal: RawTerminal | None
+    stdin_fd: int
+    read_only: bool
+    notice: Callable[[str], None]
+
+    def run(self, wakeup: SignalWakeup, started_s: float) -> Outcome:
+        """Until the child has ended and its output is drained. ``wakeup`` is entered already."""
+        return _Loop(self, wakeup, started_s).run()
+
+
+class _Loop:
+    """The state of one run of the loop; every descriptor's readiness leads to one method."""
+
+    def __init__(self, session: HostSession, wakeup: SignalWakeup, started_s: float) -> None:
+        self._child = session.child
+        self._log = session.log
+        self._link = session.link
+        self._terminal = session.terminal
+        self._stdin_fd = session.stdin_fd
+        self._stdin_is_tty = session.stdin_fd >= 0 and os.isatty(session.stdin_fd)
+        self._forwarded_bytes = 0
+        self._read_only = session.read_only
+        self._notice = session.notice
+        self._wakeup = wakeup
+        self._started_s = started_s
+        self._selector = selectors.PollSelector()
+        self._watched: dict[int, int] = {}
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._input = PendingInput()
+        self._stdout, self._stderr = Sink(1), Sink(2)
+        self._outputs: dict[int, tuple[str, Sink]] = {}
+        self._exited: Exited | None = None
+        self._report: dict[str, Any] = {}
+        self._watch_child()
+        self._link.start(time.monotonic())
+
+    def run(self) -> Outcome:
+        while self._exited is None:
+            self._turn(self._timeout_s())
+        self._drain_child()
+        return self._finish(self._exited)
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    def _watch_child(self) -> None:
+        child = self._child
+        if child.on_terminal:
+            self._outputs[child.terminal_fd] = ("stdout", self._stdout)
+        if child.stdout_fd >= 0:
+            self._outputs[child.stdout_fd] = ("stdout", self._stdout)
+        if child.stderr_fd >= 0:
+            self._outputs[child.stderr_fd] = ("stderr", self._stderr)
+
+    def _interests(self) -> dict[int, int]:
+        """What to wait for now, by descriptor. Back-pressure is made here and nowhere else."""
+        wanted: dict[int, int] = {self._wakeup.fileno(): _READ}
+        for fd, (_, sink) in self._outputs.items():
+            if not sink.full:
+                wanted[fd] = _READ
+        for sink in (self._stdout, self._stderr):
+            if sink.waiting:
+                wanted[sink.fd] = wanted.get(sink.fd, 0) | _WRITE
+        if self._input and self._child.input_fd >= 0:
+            wanted[self._child.input_fd] = wanted.get(self._child.input_fd, 0) | _WRITE
+        if self._stdin_fd >= 0 and not self._input.full:
+            wanted[self._stdin_fd] = _READ
+        if self._link.fileno() >= 0:
+            wanted[self._link.fileno()] = _READ | (_WRITE if self._link.wants_to_write else 0)
+        return wanted
+
+    def _timeout_s(self) -> float | None:
+        if self._link.restart_at_s is None:
+            return None
+        return max(0.0, self._link.restart_at_s - time.monotonic())
+
+    def _turn(self, timeout_s: float | None) -> None:
+        wanted = self._interests()
+        if wanted != self._watched:
+            self._rewatch(wanted)
+        for key, events in self._selector.select(timeout_s):
+            self._ready(key.fd, events)
+        if self._link.restart_at_s is not None and time.monotonic() >= self._link.restart_at_s:
+            self._link.start(time.monotonic())
+
+    def _rewatch(self, wanted: dict[int, int]) -> None:
+        for fd in self._watched.keys() - wanted.keys():
+            self._selector.unregister(fd)
+        for fd, events in wanted.items():
+            if fd not in self._watched:
+                self._selector.register(fd, events)
+            elif self._watched[fd] != events:
+                self._selector.modify(fd, events)
+        self._watched = wanted
+
+    def _ready(self, fd: int, events: int) -> None:
+        if fd in self._outputs and events & _READ:
+            self._read_child(fd)
+        if fd == self._child.input_fd and events & _WRITE:
+            self._write_child()
+        if fd == self._wakeup.fileno():
+            self._signals()
+        elif fd == self._link.fileno():
+            self._uplink(events)
+        elif fd == self._stdin_fd:
+            self._read_stdin()
+        for sink in (self._stdout, self._stderr):
+            if fd == sink.fd and events & _WRITE:
+                sink.flush()
+
+    # -- the child -----------------------------------------------------------------------------------------------
+
+    def _read_child(self, fd: int) -> bool:
+        """Read what is there, up to READ_BYTES; a PTY gives at most 4 KiB a time. False at its end."""
+        stream, sink = self._outputs[fd]
+        parts: list[bytes] = []
+        size = 0
+        ended = False
+        while size < READ_BYTES:
+            try:
+                data = os.read(fd, READ_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:  # EIO: nobody holds the other end of the PTY
+                data = b""
+            if not data:
+                ended = True
+                break
+            parts.append(data)
+            size += len(data)
+            if len(data) < 1024:
+                break
+        if parts:
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            sink.write(data)
+            self._log.append(data, stream, time.monotonic())
+            self._link.grown()
+        if ended:
+            del self._outputs[fd]
+        return not ended
+
+    def _write_child(self) -> None:
+        fd = self._child.input_fd
+        while self._input and fd >= 0:
+            try:
+                self._input.wrote(os.write(fd, self._input.next()))
+            except BlockingIOError:
+                break
+            except OSError:  # it reads no more
+                self._input.drop()
+                self._child.close_stdin()
+                break
+        acks = self._input.take_acknowledgements()
+        if acks:
+            self._link.written(acks)
+        if self._stdin_fd == -2 and not self._input:
+            self._child.close_stdin()
+
+    # -- this machine --------------------------------------------------------------------------------------------
+
+    def _read_stdin(self) -> None:
+        if self._stdin_is_tty and not in_foreground(self._stdin_fd):
+            self._stdin_fd = -1 if self._terminal is None else self._stdin_fd
+            return
+        try:
+            data = os.read(self._stdin_fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:  # the terminal is gone
+            data = b""
+        if not data:
+            self._stdin_ended()
+            return
+        self._forwarded_bytes += len(data)
+        self._input.put_local(data)
+        self._write_child()
+
+    def _stdin_ended(self) -> None:
+        if not self._child.on_terminal:
+            self._stdin_fd = -2  # close the child's as soon as all is written
+            self._write_child()
+            return
+        if self._forwarded_bytes and not self._stdin_is_tty:
+            self._input.put_local(b"\x04")  # what a person would type; `script` does the same
+            self._write_child()
+        self._stdin_fd = -1
+
+    def _signals(self) -> None:
+        for number in self._wakeup.take():
+            if number == signal.SIGCHLD:
+                self._child_changed()
+            elif number == signal.SIGWINCH:
+                self._local_resize()
+            elif number in _FORWARDED:
+                self._forward(number)
+
+    def _forward(self, number: int) -> None:
+        # Without a PTY the child is in our process group: the terminal's own Ctrl-C and Ctrl-\ have reached it already.
+        from_terminal = number in {signal.SIGINT, signal.SIGQUIT} and not self._child.group and in_foreground(0)
+        if not from_terminal:
+            self._child.signal(number)
+
+    def _child_changed(self) -> None:
+        self._link.reap()
+        change = self._child.poll()
+        if isinstance(change, Exited):
+            self._exited = change
+        elif isinstance(change, Stopped) and self._terminal is not None:
+            self._suspend(self._terminal)
+
+    def _suspend(self, terminal: RawTerminal) -> None:
+        """The command was stopped from its terminal: so are we, until the shell takes us up again."""
+        self._stdout.drain(LOCAL_DRAIN_S)
+        terminal.cooked()
+        os.killpg(os.getpgrp(), signal.SIGTSTP)
+        if in_foreground(self._stdin_fd if self._stdin_fd >= 0 else 0):
+            terminal.raw()
+            self._local_resize()
+        self._child.signal(signal.SIGCONT)
+
+    def _local_resize(self) -> None:
+        size = get_size(1) if self._terminal is not None else None
+        if size is not None:
+            self._resize(size)
+
+    def _resize(self, size: Size) -> None:
+        self._log.resized(size, time.monotonic())
+        self._child.resize(size)
+        self._link.grown()
+
+    # -- the uplink ----------------------------------------------------------------------------------------------
+
+    def _uplink(self, events: int) -> None:
+        if events & _WRITE:
+            self._link.flush()
+        if not events & ~_WRITE:
+            return
+        for message in self._link.receive(time.monotonic()):
+            self._said(message)
+
+    def _said(self, message: Message) -> None:
+        header = message.header
+        match message.kind:
+            case Kind.INPUT if not self._read_only and self._child.input_fd >= 0:
+                self._input.put_remote(header["writer"], header["offset"], message.body)
+                self._write_child()
+            case Kind.RESIZE if self._terminal is None and self._child.on_terminal and not self._read_only:
+                self._resize(Size(rows=header["rows"], cols=header["cols"]).clamped())
+            case Kind.NOTICE:
+                self._notice(header["text"])
+            case Kind.DONE:
+                self._report = header
+            case _:
+                pass
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def _drain_child(self) -> None:
+        """Everything the child wrote before it ended; a descendant that holds on is waited for only briefly."""
+        self._child.close_slave()
+        self._input.drop()
+        deadline = time.monotonic() + DRAIN_MOST_S
+        poller = selectors.PollSelector()
+        for fd in self._outputs:
+            poller.register(fd, _READ)
+        while self._outputs and time.monotonic() < deadline:
+            ready = poller.select(DRAIN_QUIET_S)
+            if not ready:
+                break
+            for key, _ in ready:
+                if not self._read_child(key.fd):
+                    poller.unregister(key.fd)
+            for sink in (self._stdout, self._stderr):
+                while sink.full and not sink.closed:
+                    sink.drain(LOCAL_DRAIN_S)
+                    deadline = time.monotonic() + DRAIN_MOST_S
+        poller.close()
+
+    def _finish(self, exited: Exited) -> Outcome:
+        now_s = time.monotonic()
+        self._log.ended(exited.code, exited.signal, now_s)
+        self._stdout.drain(LOCAL_DRAIN_S)
+        self._stderr.drain(LOCAL_DRAIN_S)
+        self._link.finished = True
+        self._link.finish()
+        self._await_report(now_s + REPORT_WAIT_S)
+        outcome = Outcome(exited, self._log.end, now_s - self._started_s, self._link.restarts, self._report, self._log.broken)
+        self._link.close()
+        self._selector.close()
+        self._stdout.close()
+        self._stderr.close()
+        return outcome
+
+    def _await_report(self, deadline_s: float) -> None:
+        while not self._report and self._link.fileno() >= 0 and (left := deadline_s - time.monotonic()) > 0:
+            with selectors.PollSelector() as poller:
+                poller.register(self._link.fileno(), _READ | (_WRITE if self._link.wants_to_write else 0))
+                for _, events in poller.select(left):
+                    self._uplink(events)
+
+
+def in_foreground(fd: int) -> bool:
+    """Whether we may read from the terminal ``fd`` without being stopped."""
+    with contextlib.suppress(OSError):
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    return False
+
+
+def flush_standard_streams() -> None:
+    """What Python still holds must come before what the child writes."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+
+
+def original_environment(environ: Mapping[str, str], session: str) -> dict[str, str]:
+    """The child's environment: ``environ`` (without our secrets) and the names that tell it where it runs."""
+    return {**environ, "CODEWRAP": "1", "CODEWRAP_SESSION": session}

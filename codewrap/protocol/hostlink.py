@@ -1,0 +1,80 @@
+"""What the host process and its uplink process say to each other over a socketpair. Pure: bytes in, messages out.
+
+A message is ``>IBH`` (bytes that follow, kind, header length), a JSON header and a body of raw bytes. Both ends are ours, so a
+damaged message is a LocalProtocolError.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+from codewrap.errors import LocalProtocolError
+
+_PREFIX = struct.Struct(">IBH")
+_AFTER_LENGTH = _PREFIX.size - 4
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+
+
+class Kind(enum.IntEnum):
+    """H: host to uplink, U: uplink to host."""
+
+    CONFIGURE = 1  # H: everything the uplink needs; the first message
+    GROWN = 2  # H: the log has grown since the last ARM
+    WRITTEN = 3  # H: {"acks": {writer: offset}} now written to the child
+    FINISH = 4  # H: the child has ended and the log is complete: deliver, report, leave
+    ARM = 5  # U: {"end": n} the log is read up to there; say when it grows
+    INPUT = 6  # U: {"writer", "offset"} and the keystrokes
+    RESIZE = 7  # U: {"cols", "rows"} a writer's terminal
+    WATCHERS = 8  # U: {"count": n}
+    NOTICE = 9  # U: {"text"} a line for the person at the host
+    DONE = 10  # U: {"events", "bytes", ...}: the end report
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message; ``header`` is a JSON object."""
+
+    kind: Kind
+    header: dict[str, Any] = field(default_factory=dict)
+    body: bytes = b""
+
+
+_EMPTY = b"{}"
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of ``message``. Raises LocalProtocolError when it is too large."""
+    header = json.dumps(message.header, separators=(",", ":")).encode() if message.header else _EMPTY
+    if len(header) > 0xFFFF or len(message.body) > MAX_MESSAGE_BYTES:
+        raise LocalProtocolError(f"a message of kind {message.kind.name} is too large")
+    return _PREFIX.pack(_AFTER_LENGTH + len(header) + len(message.body), message.kind, len(header)) + header + message.body
+
+
+class Decoder:
+    """Cuts a stream of bytes into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Messages that are complete now. Raises LocalProtocolError."""
+        self._buffer += data
+        found = []
+        while len(self._buffer) >= _PREFIX.size:
+            length, kind, header_length = _PREFIX.unpack_from(self._buffer)
+            if length > MAX_MESSAGE_BYTES + 0x10000 + _AFTER_LENGTH or header_length + _AFTER_LENGTH > length:
+                raise LocalProtocolError("a message's lengths do not fit")
+            if len(self._buffer) < 4 + length:
+                break
+            body_at = _PREFIX.size + header_length
+            try:
+                header = json.loads(self._buffer[_PREFIX.size : body_at])
+                found.append(Message(Kind(kind), header, bytes(self._buffer[body_at : 4 + length])))
+            except ValueError as error:
+                raise LocalProtocolError("a message is damaged") from error
+            del self._buffer[: 4 + length]
+        return found

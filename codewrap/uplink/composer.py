@@ -1,0 +1,317 @@
+"""Decides what is said next: turns the log, requests and acknowledgements into frames, and frames into texts that fit.
+
+No thread, no socket, no clock: the caller passes the time, publishes what `compose` returns and confirms by `published`.
+Nobody watches: nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from codewrap.protocol import frames, pacing
+from codewrap.protocol.frames import Acked, Ended, HostFrame, Notice, Output, Resized, Screen, Size
+from codewrap.uplink.follower import LogFollower, Piece
+
+# A terminal viewer that lacks more than this gets a screen: it could not read what rushes by.
+MAX_BACKLOG_BYTES = 128 * 1024
+# Bytes sent again for one request; whoever lacks more asks again when these have come (that is its flow control).
+REPLAY_BYTES = 256 * 1024
+# What a viewer of a session without a terminal is shown of the past.
+TAIL_BYTES = 32 * 1024
+# An acknowledgement waits so long for output to ride on (the echo, most often).
+ACK_DELAY_S = 0.03
+FEED_BYTES = 256 * 1024
+# Under a flood nobody reads more screens than this, and each costs a message for every viewer.
+FLOOD_SCREEN_INTERVAL_S = 0.05
+SCROLLBACK_LINES = (200, 50, 0)
+# No piece need be larger than an event can ever carry, compressed well.
+PIECE_BYTES = 64 * 1024
+
+
+class ScreenState(Protocol):
+    """The terminal's state, as `terminal/emulator.py` keeps it."""
+
+    def feed(self, data: bytes) -> object: ...
+    def resize(self, cols: int, rows: int) -> None: ...
+    def snapshot(self, scrollback_lines: int = 0) -> bytes: ...
+
+
+@dataclass(slots=True)
+class Batch:
+    """Texts to publish in this order as (event name, text); ``confirm`` is what becomes true once they are."""
+
+    texts: list[tuple[str, str]] = field(default_factory=list)
+    live_to: int = 0
+    replayed_to: int | None = None
+    ended: bool = False
+
+
+class Composer:
+    """One session's side of the conversation. ``screen`` is None for a session on pipes."""
+
+    def __init__(
+        self,
+        epoch: str,
+        follower: LogFollower,
+        screen: ScreenState | None,
+        size: Size,
+        limits: pacing.BrokerLimits,
+        *,
+        sealed: bool,
+    ) -> None:
+        self._epoch = epoch
+        self._follower = follower
+        self._screen = screen
+        self._size = size
+        self._sizes_seen = 0
+        self._fed = 0
+        self._live = 0
+        self._plain_limit = limits.plain_bytes(sealed=sealed)
+        self._batch_events = limits.batch_events
+        self._screen_wanted = False
+        self._replay: tuple[int, int] | None = None
+        self._size_news: list[Resized] = []
+        self._acks: dict[str, int] = {}
+        self._ack_due_s: float | None = None
+        self._notices: list[Notice] = []
+        self._end_said = False
+        self._flood_screen_due_s = 0.0
+        self.watchers = 0
+
+    # -- what happens around us --------------------------------------------------------------------------------
+
+    def watched_by(self, count: int) -> None:
+        """So many viewers are here. With none, everything up to now counts as said."""
+        self.watchers = count
+        if count == 0:
+            self._screen_wanted = False
+            self._replay = None
+            self._acks.clear()
+            self._ack_due_s = None
+
+    def want_screen(self) -> None:
+        """Somebody is new, or lost the thread."""
+        self._screen_wanted = True
+        self._end_said = False
+
+    def want_bytes(self, offset: int) -> None:
+        """Somebody lacks the bytes from ``offset`` on. Requests that overlap become one answer."""
+        start = min(offset, self._replay[0]) if self._replay else offset
+        self._replay = (start, min(offset + REPLAY_BYTES, max(self._live, offset)))
+        if self._replay[1] <= start:
+            self._replay = None
+
+    def can_repeat(self, offset: int) -> bool:
+        """Whether the bytes from ``offset`` to now are few enough, and still held, to be said again instead of a screen."""
+        return self._follower.start <= offset <= self._live and self._live - offset <= MAX_BACKLOG_BYTES
+
+    def acknowledge(self, acks: dict[str, int], now_s: float) -> None:
+        """Input was written to the child."""
+        if not self.watchers:
+            return
+        self._acks.update(acks)
+        if self._ack_due_s is None:
+            self._ack_due_s = now_s + ACK_DELAY_S
+
+    def notify(self, kind: str, text: str) -> None:
+        """A line for those who watch."""
+        self._notices.append(Notice(self._epoch, self._live, kind, text))
+
+    # -- the terminal's state ----------------------------------------------------------------------------------
+
+    def catch_up(self, most_bytes: int) -> bool:
+        """Feed the terminal's state from the log, at most so many bytes; True when there is more."""
+        follower = self._follower
+        self._take_sizes(self._fed)
+        if self._screen is None:
+            self._fed = follower.end
+            self._take_sizes(self._fed)
+            return False
+        target = min(follower.end, self._fed + most_bytes)
+        while self._fed < target:
+            stop = self._next_size_offset(target)
+            for piece in follower.pieces(self._fed, stop, FEED_BYTES):
+                self._screen.feed(piece.data)
+                self._fed = piece.end
+            if self._fed < stop:
+                break
+            self._take_sizes(self._fed)
+        return self._fed < follower.end
+
+    def _next_size_offset(self, target: int) -> int:
+        upcoming = self._follower.sizes(self._sizes_seen)
+        return min(target, upcoming[0].offset) if upcoming and upcoming[0].offset > self._fed else target
+
+    def _take_sizes(self, offset: int) -> None:
+        for change in self._follower.sizes(self._sizes_seen):
+            if change.offset > offset:
+                return
+            self._sizes_seen += 1
+            self._size = change.size
+            self._size_news.append(Resized(self._epoch, change.offset, change.size))
+            if self._screen is not None:
+                self._screen.resize(change.size.cols, change.size.rows)
+
+    # -- what to say -------------------------------------------------------------------------------------------
+
+    def wait_s(self, now_s: float) -> float | None:
+        """Seconds until `compose` has something to say; None when nothing is in sight."""
+        if not self.watchers:
+            return None
+        if self._screen_wanted or self._replay or self._notices:
+            return 0.0
+        ended = self._follower.ending is not None and not self._end_said
+        if self._too_far_behind() and not ended:
+            return max(0.0, self._flood_screen_due_s - now_s)
+        if self._size_news or self._live < self._follower.end or ended:
+            return 0.0
+        return None if self._ack_due_s is None else max(0.0, self._ack_due_s - now_s)
+
+    def compose(self, now_s: float) -> Batch:
+        """The next batch, empty when there is nothing to say. Publish it until it has left, then call `published`."""
+        batch = Batch(live_to=self._live)
+        if not self.watchers:
+            batch.live_to = self._follower.end
+            self._size_news.clear()
+            return batch
+        self._say_acknowledgements(batch, now_s)
+        for notice in self._notices:
+            self._say(batch, notice)
+        if self._screen_wanted or self._too_far_behind():
+            self._say_screen(batch)
+            self._flood_screen_due_s = now_s + FLOOD_SCREEN_INTERVAL_S
+        else:
+            self._say_sizes(batch)
+            self._say_live(batch)
+        self._say_replay(batch)
+        self._say_end(batch)
+        return batch
+
+    def published(self, batch: Batch) -> None:
+        """``batch`` has left: what it said need not be said again."""
+        self._live = max(self._live, batch.live_to)
+        if any(name == Notice.event for name, _ in batch.texts):
+            self._notices.clear()
+        if batch.replayed_to is not None and self._replay is not None:
+            start, end = batch.replayed_to, self._replay[1]
+            self._replay = (start, end) if start < end else None
+        self._end_said = self._end_said or batch.ended
+
+    def _say(self, batch: Batch, frame: HostFrame) -> None:
+        batch.texts.append((frame.event, frames.encode(frame)))
+
+    def _say_acknowledgements(self, batch: Batch, now_s: float) -> None:
+        if not self._acks:
+            self._ack_due_s = None
+            return
+        riding = self._live < self._follower.end and not self._screen_wanted and not self._too_far_behind()
+        if not riding and self._ack_due_s is not None and now_s >= self._ack_due_s:
+            self._say(batch, Acked(self._epoch, dict(self._acks)))
+            self._forget_acknowledgements()
+
+    def _forget_acknowledgements(self) -> None:
+        self._acks.clear()
+        self._ack_due_s = None
+
+    def _too_far_behind(self) -> bool:
+        behind = self._follower.end - self._live
+        return behind > MAX_BACKLOG_BYTES if self._screen is not None else self._live < self._follower.start
+
+    def _say_sizes(self, batch: Batch) -> None:
+        for resized in self._size_news:
+            self._say(batch, resized)
+        self._size_news.clear()
+
+    def _say_screen(self, batch: Batch) -> None:
+        """All that is needed to go on from here, without what came before."""
+        if self._screen is None:
+            self._say_tail(batch)
+            return
+        while self.catch_up(1 << 62):
+            pass
+        if self._follower.end - self._live <= MAX_BACKLOG_BYTES:
+            self._say_live(batch, everything=True)
+        batch.live_to = self._fed
+        self._size_news.clear()
+        # What scrolled by is for those who join: to the others it would scroll by again with each screen.
+        self._say_fitting(batch, self._screen.snapshot, SCROLLBACK_LINES if self._screen_wanted else (0,))
+        self._screen_wanted = False
+
+    def _say_fitting(self, batch: Batch, snapshot: Callable[[int], bytes], scrollback: tuple[int, ...]) -> None:
+        """A screen that fits into an event, with as much of the past as fits; at worst in several parts."""
+        for lines in scrollback:
+            text = self._screen_text(snapshot(lines), batch.live_to)
+            if self._fits(text):
+                batch.texts.append((Screen.event, text))
+                return
+        self._say_in_parts(batch, snapshot(0), batch.live_to)
+
+    def _say_in_parts(self, batch: Batch, data: bytes, offset: int) -> None:
+        size = len(data) // 2
+        while True:
+            pieces = [data[at : at + size] for at in range(0, len(data), size)]
+            texts = [self._screen_text(piece, offset, number, len(pieces)) for number, piece in enumerate(pieces)]
+            if all(map(self._fits, texts)):
+                batch.texts.extend((Screen.event, text) for text in texts)
+                return
+            size = size * 2 // 3
+
+    def _screen_text(self, data: bytes, offset: int, part: int = 0, parts: int = 1) -> str:
+        return frames.encode(Screen(self._epoch, offset, self._size, data, part, parts))
+
+    def _fits(self, text: str) -> bool:
+        return len(text.encode()) <= self._plain_limit
+
+    def _say_tail(self, batch: Batch) -> None:
+        """A session on pipes has no screen: its last lines stand for it."""
+        follower = self._follower
+        start = max(follower.start, self._live - TAIL_BYTES)
+        if self._live < follower.start:
+            lost = (self._live, follower.start)
+            self._say(batch, Notice(self._epoch, self._live, "gap", "output went by faster than it can be sent", lost))
+            batch.live_to = start = follower.start
+        elif self._screen_wanted:
+            data = b"".join(piece.data for piece in follower.pieces(start, self._live, PIECE_BYTES))
+            if start > 0:
+                data = data[data.find(b"\n") + 1 :]
+            self._say_fitting(batch, lambda _: data, (0,))
+        self._screen_wanted = False
+
+    def _say_live(self, batch: Batch, *, everything: bool = False) -> None:
+        offset = batch.live_to
+        for piece in self._follower.pieces(offset, self._follower.end, PIECE_BYTES):
+            if len(batch.texts) >= self._batch_events and not everything:
+                break
+            self._say_piece(batch, piece)
+            batch.live_to = piece.end
+
+    def _say_piece(self, batch: Batch, piece: Piece) -> None:
+        acks = dict(self._acks)
+        self._forget_acknowledgements()
+        frame = Output(self._epoch, piece.offset, piece.data, piece.stream, acks)
+        batch.texts.extend((frame.event, text) for _, text in pacing.encode_output(frame, self._plain_limit))
+
+    def _say_replay(self, batch: Batch) -> None:
+        if self._replay is None:
+            return
+        start, end = self._replay
+        held = self._follower.start
+        if start < held:
+            lost = (start, min(held, end))
+            self._say(batch, Notice(self._epoch, start, "gap", "this output is no longer held", lost))
+            start = held
+        for piece in self._follower.pieces(start, end, PIECE_BYTES):
+            if len(batch.texts) >= self._batch_events:
+                break
+            self._say_piece(batch, piece)
+            start = piece.end
+        batch.replayed_to = start
+
+    def _say_end(self, batch: Batch) -> None:
+        ending = self._follower.ending
+        if ending is None or self._end_said or batch.live_to < self._follower.end or batch.replayed_to is not None:
+            return
+        self._say(batch, Ended(self._epoch, ending.offset, ending.code, ending.signal))
+        batch.ended = True
