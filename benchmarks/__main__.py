@@ -9,7 +9,7 @@ from benchmarks import echo, report, startup, throughput
 from benchmarks.peers import PEERS, Peer, prepare
 from benchmarks.workbench import Workbench
 
-RUNS = {"echo": 200, "throughput": 5, "startup": 20}
+RUNS = {"echo": 200, "throughput": 10, "startup": 20}
 SIZE_MIB = 20
 Samples = TypeVar("Samples")
 

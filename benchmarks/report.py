@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.echo import EchoSamples
-from benchmarks.peers import Peer
+from benchmarks.peers import PEERS, Peer
 from benchmarks.startup import StartSample
 from benchmarks.throughput import FloodSample, Samples
 
@@ -88,25 +88,26 @@ def echo_result(samples: Mapping[str, EchoSamples]) -> Result:
 
 
 def throughput_result(samples: Samples, size_bytes: int) -> Result:
-    """Medians of done and end times; ratios are medians over the rounds, each to the bare run of its own round."""
-    header = ["peer", "case", "n", "done s", "range s", f"done × {BASE}", "end at viewer s", f"end × {BASE}", "MB at viewer"]
+    """Medians of done and end times, and their ratios to the bare terminal's medians."""
+    header = ["peer", "case", "n", "done p50 s", "range s", f"done × {BASE}"]
+    header += ["end at viewer p50 s", f"end × {BASE}", "end missed", "MB at viewer"]
     bare = samples.get(BASE, {}).get("unwatched", [])
-    done = {sample.round: sample.done_s for sample in bare}
-    ends = {sample.round: sample.viewer_end_s for sample in bare}
+    base_done_s = median([sample.done_s for sample in bare])
+    base_end_s = median([sample.viewer_end_s for sample in bare])
     table = [header]
     figures: dict[str, dict[str, Any]] = {}
     for name, cases in samples.items():
         figures[name] = {}
         for case, each in cases.items():
-            label = case if name not in OWN_TERMINAL else "own terminal"
-            line, data = flood_figures(each, done, ends)
-            table.append([name, label, *line])
+            label = case if PEERS[name].has_viewer else "own terminal"
+            data = flood_figures(each, base_done_s, base_end_s, has_viewer=label != "unwatched")
+            table.append([name, label, *flood_cells(data, each)])
             figures[name][label] = data
     notes = (
         f"{size_bytes / 2**20:g} MiB of log lines through `cat`; times from the start of `cat`, "
         "taken by the wrapped program: starting the wrapper is not in them.",
-        "done: `cat` has exited. end: the mark that follows showed at the viewer. "
-        "Ratios: median over rounds, each to the bare run of its round.",
+        "done: `cat` has exited. end: the mark that follows showed at the viewer (missed: not within a minute). "
+        "Ratios: of the medians.",
         "The wrapper's own terminal is read as fast as can be. `unwatched`: no viewer; `watched`: one viewer, "
         "read as fast as can be. `bare`, `script` and `ssh` have one terminal, which is both.",
         "MB at viewer below the input: the viewer was not sent every byte (tmux redraws; a naive viewer may lose some).",
@@ -114,32 +115,39 @@ def throughput_result(samples: Samples, size_bytes: int) -> Result:
     return Result("throughput", "Slow-down of the wrapped command", table, figures, notes)
 
 
-OWN_TERMINAL = ("bare", "script", "ssh")
-
-
 def flood_figures(
-    samples: Sequence[FloodSample], bare_done: Mapping[int, float], bare_end: Mapping[int, float | None]
-) -> tuple[list[str], dict[str, Any]]:
-    """One line of the table and the same as data."""
+    samples: Sequence[FloodSample], base_done_s: float | None, base_end_s: float | None, *, has_viewer: bool
+) -> dict[str, Any]:
+    """One peer in one case, as data."""
     done_s = [sample.done_s for sample in samples]
-    end_s = [sample.viewer_end_s for sample in samples if sample.viewer_end_s is not None]
-    done_ratios = [ratio(sample.done_s, bare_done.get(sample.round)) for sample in samples]
-    end_ratios = [ratio(sample.viewer_end_s, bare_end.get(sample.round)) for sample in samples]
-    sizes = [sample.viewer_bytes / 1e6 for sample in samples if sample.viewer_bytes]
-    done_ratio, end_ratio = median(done_ratios), median(end_ratios)
-    span = f"{min(done_s):.2f}–{max(done_s):.2f}"
-    line = [str(len(samples)), cell(median(done_s)), span, cell(done_ratio), cell(median(end_s)), cell(end_ratio)]
-    data = {
+    end_p50_s = median([sample.viewer_end_s for sample in samples])
+    missed = sum(sample.viewer_end_s is None for sample in samples) if has_viewer else None
+    return {
         "n": len(samples),
         "done_p50_s": rounded(median(done_s)),
         "done_p95_s": rounded(percentile(done_s, 95)),
-        "done_ratio_to_bare": rounded(done_ratio),
-        "viewer_end_p50_s": rounded(median(end_s)),
-        "viewer_end_ratio_to_bare": rounded(end_ratio),
-        "viewer_end_missed": sum(sample.viewer_end_s is None and sample.viewer_bytes > 0 for sample in samples),
+        "done_ratio_to_bare": rounded(ratio(median(done_s), base_done_s)),
+        "viewer_end_p50_s": rounded(end_p50_s),
+        "viewer_end_ratio_to_bare": rounded(ratio(end_p50_s, base_end_s)),
+        "viewer_end_missed": missed,
+        "viewer_p50_mb": rounded(median([sample.viewer_bytes / 1e6 for sample in samples])) if has_viewer else None,
         "samples": [asdict(sample) for sample in samples],
     }
-    return [*line, cell(median(sizes), 1)], data
+
+
+def flood_cells(data: Mapping[str, Any], samples: Sequence[FloodSample]) -> list[str]:
+    """The same as cells of the table."""
+    done_s = [sample.done_s for sample in samples]
+    return [
+        str(data["n"]),
+        cell(data["done_p50_s"]),
+        f"{min(done_s):.2f}–{max(done_s):.2f}",
+        cell(data["done_ratio_to_bare"]),
+        cell(data["viewer_end_p50_s"]),
+        cell(data["viewer_end_ratio_to_bare"]),
+        cell(data["viewer_end_missed"], 0),
+        cell(data["viewer_p50_mb"], 1),
+    ]
 
 
 def startup_result(samples: Mapping[str, Sequence[StartSample]]) -> Result:
