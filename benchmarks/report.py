@@ -235,7 +235,7 @@ def markdown(result: Result, about: Mapping[str, Any]) -> str:
     header, *rows = result.table
     numbers = len(header) - 1
     lines += [row(header), row(["---"] + ["---:"] * numbers), *(row(each) for each in rows), ""]
-    lines += [f"- skipped: {name}: {reason}" for name, reason in about["skipped"].items()]
+    lines += [f"- not measured, or not to the end: {name}: {reason}" for name, reason in about["skipped"].items()]
     lines += [f"- {note}" for note in result.notes]
     return "\n".join(lines) + "\n"
 
