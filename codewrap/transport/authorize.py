@@ -15,7 +15,7 @@ from codewrap.errors import AuthError, TransportError
 from codewrap.protocol.sealing import KEY_BYTES, shared_secret
 from codewrap.transport.base import AppCredentials, Authorization
 from codewrap.transport.origin import Origin
-from codewrap.transport.webclient import WebClient, check_token, explain, refusal
+from codewrap.transport.webclient import WebClient, check_token, explain_body, refusal
 
 AUTH_TIMEOUT_S = 8.0
 _SOCKET_ID = re.compile(r"[0-9]+\.[0-9]+")
@@ -103,7 +103,7 @@ class HttpAuthorizer:
         headers = {"Content-Type": _FORM, "Authorization": f"Bearer {self._token}"}
         answer = self._web.request("POST", path, form.encode("ascii"), headers)
         if answer.status != 200:
-            words = explain(answer.body[:1000].decode(errors="replace"), (self._token,))
+            words = explain_body(answer.body, (self._token,))
             raise refusal(self._web.server, answer.status, words, answer.headers.get("retry-after"))
         try:
             said = json.loads(answer.body)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from codewrap.errors import TransportError
 from codewrap.transport.base import AppCredentials, Endpoint
 from codewrap.transport.origin import Origin
-from codewrap.transport.webclient import Answer, WebClient, check_token, explain, refusal
+from codewrap.transport.webclient import Answer, WebClient, check_token, explain_body, refusal
 
 API_VERSION = 1
 GATEWAY_TIMEOUT_S = 8.0
@@ -79,7 +79,7 @@ class GatewayClient:
 
     def health(self) -> dict[str, object]:
         """What the server says of itself."""
-        return self._call("GET", "/api/health")
+        return self._call("GET", "/healthz")
 
     def close(self) -> None:
         """Release the connection. Never raises."""
@@ -90,16 +90,10 @@ class GatewayClient:
         if body is not None:
             headers["Content-Type"] = "application/json"
         answer = self._web.request(method, path, json.dumps(body).encode() if body is not None else b"", headers)
-        said = _parse(answer)
         if not 200 <= answer.status < 300:
-            words = said.get("error") if said else None
-            text = words if isinstance(words, str) else answer.body[:1000].decode(errors="replace")
-            raise refusal(
-                self._web.server,
-                answer.status,
-                explain(text, (self._token,)),
-                answer.headers.get("retry-after"),
-            )
+            words = explain_body(answer.body, (self._token,))
+            raise refusal(self._web.server, answer.status, words, answer.headers.get("retry-after"))
+        said = _parse(answer)
         if said is None:
             raise self._nonsense()
         return said

@@ -17,10 +17,10 @@ from pusher.http import Request, make_query_string
 from pusher.pusher_client import PusherClient
 from pusher.signature import sign
 
-from codewrap.errors import CodewrapError, ConfigError, LocalProtocolError, TransportError
+from codewrap.errors import ConfigError, LocalProtocolError, TransportError
 from codewrap.transport.base import AppCredentials, Endpoint, Event
 from codewrap.transport.origin import Origin
-from codewrap.transport.webclient import Answer, WebClient, explain, refusal
+from codewrap.transport.webclient import Answer, WebClient, explain_body, refusal
 
 EVENT_BYTES = 10_240  # Pusher Cloud's; Soketi and Sockudo take 100 KB unless told otherwise
 BATCH_EVENTS = 10
@@ -119,12 +119,8 @@ class _Sender:
             # Soketi says 200 and puts the status it means into the body.
             code = said.get("code")
             status = code if isinstance(code, int) and 400 <= code < 600 else 400
-        words = said.get("error") if isinstance(said, dict) else None
-        raise self._refusal(status, words if isinstance(words, str) else _text(answer.body), answer.headers)
-
-    def _refusal(self, status: int, words: str, headers: Mapping[str, str]) -> CodewrapError:
-        cleaned = explain(words, (self._credentials.secret,))
-        return refusal(self._server, status, cleaned, headers.get("retry-after"))
+        words = explain_body(answer.body, (self._credentials.secret,))
+        raise refusal(self._server, status, words, answer.headers.get("retry-after"))
 
     def _note_clock(self, date: str | None, asked_at: float, answered_at: float) -> None:
         try:
@@ -134,10 +130,6 @@ class _Sender:
         if there is not None:
             # The header is cut to whole seconds: half of one is the best guess at what is missing.
             self.skew_s = there + 0.5 - (asked_at + answered_at) / 2
-
-
-def _text(body: bytes) -> str:
-    return body[:1000].decode(errors="replace")
 
 
 class PusherPublisher:

@@ -6,6 +6,7 @@ environment's proxy except for this machine. Foreign errors are renamed here; no
 
 from __future__ import annotations
 
+import json
 import re
 import select
 import socket
@@ -58,6 +59,17 @@ def refusal(server: str, status: int, words: str, retry_after: str | None = None
     if 300 <= status < 400:
         return TransportError(server, "answers with a redirect: set its final address", retry=False, status=status)
     return TransportError(server, words, retry=status >= 500 or status == 408, status=status)
+
+
+def explain_body(body: bytes, secrets: Iterable[str] = ()) -> str:
+    """The words of an error's body: ``{"error": "words"}``, ``{"error": {"message": "words"}}``, or text."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        said = None
+    error = said.get("error") if isinstance(said, dict) else None
+    words = error.get("message") if isinstance(error, dict) else error
+    return explain(words if isinstance(words, str) else body[:1000].decode(errors="replace"), secrets)
 
 
 def explain(text: str, secrets: Iterable[str] = ()) -> str:
