@@ -117,6 +117,7 @@ class KeptSubscriber:
             threading.Thread(target=self._authorize, name="subscriber-authorizer", daemon=True),
         )
         self._is_started = False
+        self._delivering = 0  # the thread that is in ``deliver``
 
     def start(self) -> None:
         """Begin connecting; returns at once."""
@@ -172,6 +173,8 @@ class KeptSubscriber:
             self._jobs.put_nowait(None)
         except queue.Full:
             pass
+        if self._delivering == threading.get_ident():
+            return  # called by ``deliver``: the others wait for this thread
         until_s = time.monotonic() + CLOSE_WITHIN_S
         for thread in self._threads:
             if thread.is_alive() and thread is not threading.current_thread():
@@ -249,13 +252,14 @@ class KeptSubscriber:
         assert link.wire is not None  # noqa: S101  (set before the watch begins)
         heard_at_s = link.wire.heard_at_s
         ping_after_s = min(self._timing.ping_after_s, link.client.activity_timeout_s)
-        if now_s - heard_at_s < ping_after_s:
+        if link.pinged_at_s is not None and heard_at_s > link.pinged_at_s:
             link.pinged_at_s = None
+        if now_s - heard_at_s < ping_after_s:
             return ping_after_s - (now_s - heard_at_s)
         if link.pinged_at_s is None:
             link.pinged_at_s = now_s
             link.wire.send(PING)
-        return max(0.0, link.pinged_at_s + self._timing.dead_after_s - now_s)
+        return max(0.0, min(ping_after_s, link.pinged_at_s + self._timing.dead_after_s - now_s))
 
     def _leave(self, link: _Link) -> None:
         with self._lock:
@@ -297,7 +301,7 @@ class KeptSubscriber:
                 if isinstance(action, StateChanged) and link is not None:
                     link.established_at_s = time.monotonic()
                     self._nudge.set()
-                self._deliver(action)
+                self._hand_on(action)
         return sends
 
     def _enqueue(self, link: _Link, ask: Authorize | SignIn) -> list[str]:
@@ -325,7 +329,15 @@ class KeptSubscriber:
     def _tell(self, event: SubscriberEvent, *, even_closing: bool = False) -> None:
         with self._lock:
             if even_closing or not self._closing.is_set():
-                self._deliver(event)
+                self._hand_on(event)
+
+    def _hand_on(self, event: SubscriberEvent) -> None:
+        """Deliver, under the lock: one at a time, in order."""
+        self._delivering = threading.get_ident()
+        try:
+            self._deliver(event)
+        finally:
+            self._delivering = 0
 
     # the authorizer's thread
 
