@@ -1,0 +1,168 @@
+"""The server's own keys on disk, made once: its token, and the app of its own hub. A restart must not lock anybody out.
+
+`<state>/codewrap/serve-auth/` is private (0700, ours, no symlinks on the way from `codewrap` on), its files are 0600.
+A file appears whole or not at all, and never replaces one that is there.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from codewrap.errors import StoreError
+
+KEYS_FILE = "keys.json"
+TOKEN_FILE = "token"  # noqa: S105  (a name)
+VERSION = 1
+MASTER_KEY_BYTES = 32
+_MAX_FILE_BYTES = 64 * 1024
+_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class HubKeys:
+    """The app of the server's own hub. ``app_id`` is digits."""
+
+    app_id: str
+    key: str
+    secret: str = field(repr=False)
+    master_key: bytes = field(repr=False)
+
+
+class KeyStore:
+    """The private directory under ``state`` (`$XDG_STATE_HOME`). Every method raises StoreError."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self.directory = state / "codewrap" / "serve-auth"
+
+    @property
+    def token_path(self) -> Path:
+        """Where `token` stands: one line, for the administrator to read."""
+        return self.directory / TOKEN_FILE
+
+    def token(self) -> str:
+        """The server's token; 256 random bits, made at the first call."""
+        text = self._kept(TOKEN_FILE, lambda: secrets.token_urlsafe(32) + "\n").strip()
+        if len(text) < 32 or not text.isascii() or not text.isprintable() or " " in text:
+            raise StoreError(str(self.token_path), "does not hold a token: delete it, and a new one is made")
+        return text
+
+    def hub_keys(self) -> HubKeys:
+        """The keys of the server's own hub; made at the first call."""
+        text = self._kept(KEYS_FILE, _new_keys)
+        try:
+            fields = json.loads(text)
+            keys = HubKeys(
+                fields["app_id"], fields["key"], fields["secret"], base64.b64decode(fields["master_key"], validate=True)
+            )
+            right = (
+                fields["version"] == VERSION
+                and keys.app_id.isdigit()
+                and all(len(text) >= 16 for text in (keys.key, keys.secret))
+                and len(keys.master_key) == MASTER_KEY_BYTES
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            right = False
+        if not right:
+            raise StoreError(str(self.directory / KEYS_FILE), "does not hold this version's keys: delete it for new ones")
+        return keys
+
+    def _kept(self, name: str, make: Callable[[], str]) -> str:
+        """The text of the file ``name``, which is made where it is missing."""
+        path = self.directory / name
+        try:
+            with self._opened() as directory:
+                text = _read(directory, name, path)
+                if text is None:
+                    _write(directory, name, make())
+                    text = _read(directory, name, path)
+        except OSError as error:
+            raise StoreError(str(path), error.strerror or str(error)) from error
+        if text is None:
+            raise StoreError(str(path), "vanished while it was made")
+        return text
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The directory as an open descriptor: what it was checked to be is what is used."""
+        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            directory = os.open(self._state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, directory)
+            path = self._state
+            for name in ("codewrap", "serve-auth"):
+                path /= name
+                directory = _enter(directory, name, path)
+                stack.callback(os.close, directory)
+            yield directory
+
+
+def _enter(parent: int, name: str, path: Path) -> int:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=parent)
+    try:
+        directory = os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
+    except OSError as error:
+        raise StoreError(str(path), "is not a directory, or is a symlink") from error
+    facts = os.fstat(directory)
+    if facts.st_uid != os.geteuid():
+        os.close(directory)
+        raise StoreError(str(path), "belongs to another user")
+    if stat.S_IMODE(facts.st_mode) & 0o077:
+        os.close(directory)
+        raise StoreError(str(path), f"is open to others: chmod 700 {path}")
+    return directory
+
+
+def _read(directory: int, name: str, path: Path) -> str | None:
+    try:
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(str(path), "cannot be opened, or is a symlink") from error
+    with os.fdopen(file, "rb") as stream:
+        facts = os.fstat(file)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_uid != os.geteuid():
+            raise StoreError(str(path), "is not a file of this user")
+        if stat.S_IMODE(facts.st_mode) & 0o077:
+            raise StoreError(str(path), f"is open to others, who may have read it: delete it, or chmod 600 {path}")
+        data = stream.read(_MAX_FILE_BYTES)
+    try:
+        return data.decode("ascii")
+    except UnicodeDecodeError:
+        raise StoreError(str(path), "is damaged") from None
+
+
+def _write(directory: int, name: str, text: str) -> None:
+    """Make ``name`` unless it is there: whoever comes first (another copy that starts now) is the one that counts."""
+    draft = f".{name}.{secrets.token_hex(8)}"
+    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    try:
+        with os.fdopen(file, "wb") as stream:
+            stream.write(text.encode("ascii"))
+            stream.flush()
+            os.fsync(file)
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, name, src_dir_fd=directory, dst_dir_fd=directory)
+    finally:
+        os.unlink(draft, dir_fd=directory)
+
+
+def _new_keys() -> str:
+    fields = {
+        "version": VERSION,
+        "app_id": str(100_000 + secrets.randbelow(900_000)),
+        "key": secrets.token_hex(16),
+        "secret": secrets.token_hex(32),
+        "master_key": base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode("ascii"),
+    }
+    return json.dumps(fields, indent=1) + "\n"

@@ -1,0 +1,120 @@
+"""The document describes what is served: every route, and real requests and answers by its schemas."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from starlette.routing import Route
+
+from codewrap.server.openapi import document
+from tests.support.asgi import Reply
+from tests.support.schema import Mismatch, check
+from tests.support.serve_auth import ServeAuth
+
+OUTPUT = {"name": "output", "channel": "private-command-build", "data": "{}"}
+SYNC = {"v": 1, "type": "sync", "epoch": "", "from": 0, "want": "bytes"}
+CALLS: list[tuple[str, object]] = [
+    ("/pusher/auth", {"socket_id": "1.2", "channel_name": "presence-command-build"}),
+    ("/pusher/auth", {"socket_id": "1.2", "channel_name": "private-encrypted-input-build", "role": "host", "name": "x"}),
+    ("/pusher/auth", {"socket_id": "1.2", "channel_name": "public"}),
+    ("/pusher/auth", {"socket_id": "nonsense", "channel_name": "private-command-build"}),
+    ("/pusher/auth", {"socket_id": "1.2", "channel_name": "private-command-build", "role": "king"}),
+    ("/pusher/user-auth", {"socket_id": "1.2"}),
+    ("/pusher/user-auth", {}),
+    ("/api/commands/input", {"sessionId": "build", "input": "x"}),
+    ("/api/commands/input", {"sessionId": "build", "sealed": {"nonce": "A" * 32, "ciphertext": "A" * 40}}),
+    ("/api/commands/input", {"sessionId": "build"}),
+    ("/api/commands/input", {"sessionId": "build", "input": "x", "sealed": {"nonce": "A" * 32, "ciphertext": "A" * 40}}),
+    ("/api/commands/input", {"sessionId": "build", "input": "", "more": 1}),
+    ("/api/commands/sync", {"sessionId": "build", "frame": SYNC}),
+    ("/api/commands/sync", {"sessionId": "build", "frame": SYNC | {"from": -1}}),
+    ("/api/commands/sync", {"sessionId": "build", "frame": SYNC | {"want": 5}}),
+    ("/api/sessions", {"sessionId": "build"}),
+    ("/api/sessions", {"sessionId": "-build"}),
+    ("/apps/{app_id}/events", OUTPUT),
+    ("/apps/{app_id}/events", {"name": "x", "data": "x", "channels": ["private-command-build"]}),
+    ("/apps/{app_id}/events", {"name": "x", "data": "x", "channels": []}),
+    ("/apps/{app_id}/events", OUTPUT | {"channels": ["private-command-build"]}),
+    ("/apps/{app_id}/batch_events", {"batch": [OUTPUT, OUTPUT]}),
+    ("/apps/{app_id}/batch_events", {"batch": [OUTPUT] * 11}),
+    ("/apps/{app_id}/batch_events", {"batch": [OUTPUT | {"data": ""}]}),
+]
+
+
+def operation(path: str, method: str = "post") -> dict[str, Any]:
+    found: dict[str, Any] = document()["paths"][path][method]
+    return found
+
+
+def check_answer(reply: Reply, described: dict[str, Any]) -> None:
+    content = described["responses"][str(reply.status)]["content"]
+    check(reply.json(), content[reply.headers["content-type"]]["schema"], document())
+
+
+def test_every_route_is_in_the_document_and_nothing_else() -> None:
+    routes = {
+        (route.path, method.lower())
+        for route in ServeAuth().app.routes
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    described = {(path, method) for path, methods in document()["paths"].items() for method in methods}
+    assert described == routes
+
+
+@pytest.mark.parametrize(("path", "value"), CALLS)
+def test_requests_are_taken_exactly_where_the_schema_takes_them(path: str, value: Any) -> None:
+    async def scenario(server: ServeAuth) -> Reply:
+        if path.startswith("/apps/"):
+            return await server.signed(await server.open_session(), path.rpartition("/")[2], value)
+        return await server.client.post_json(path, value)
+
+    reply = ServeAuth().run(scenario)
+    described = operation(path)
+    check_answer(reply, described)
+    body = described["requestBody"]["content"]["application/json"]["schema"]
+    if reply.status == 400:
+        with pytest.raises(Mismatch):
+            check(value, body, document())
+    else:
+        check(value, body, document())
+
+
+@pytest.mark.parametrize("path", ["/api/config", "/healthz", "/openapi.json"])
+def test_what_is_public_answers_by_its_schema(path: str) -> None:
+    async def scenario(server: ServeAuth) -> Reply:
+        return await server.stranger.get(path)
+
+    reply = ServeAuth().run(scenario)
+    assert reply.status == 200
+    check_answer(reply, operation(path, "get"))
+    if path == "/openapi.json":
+        assert reply.json() == document()
+
+
+@pytest.mark.parametrize("path", [path for path, methods in document()["paths"].items() if "post" in methods])
+def test_what_needs_credentials_says_so_and_refuses_without(path: str) -> None:
+    async def scenario(server: ServeAuth) -> Reply:
+        return await server.stranger.post_json(path.replace("{app_id}", "7"), {})
+
+    described = operation(path)
+    assert described["security"]
+    assert all(set(need) <= document()["components"]["securitySchemes"].keys() for need in described["security"])
+    reply = ServeAuth().run(scenario)
+    assert reply.status == 401
+    check_answer(reply, described)
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
+    whole = document()
+    used = set(re.findall(r"#/components/schemas/(\w+)", repr(whole)))
+    assert used == whole["components"]["schemas"].keys()
+
+
+def test_parameters_of_paths_are_described() -> None:
+    for path, methods in document()["paths"].items():
+        for described in methods.values():
+            named = {p["name"] for p in described.get("parameters", []) if p["in"] == "path"}
+            assert named == set(re.findall(r"{(\w+)}", path))

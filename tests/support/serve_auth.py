@@ -1,0 +1,72 @@
+"""The server's application with a recording publisher, and requests as hosts and viewers send them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from starlette.applications import Starlette
+
+from codewrap.server.app import MountedHub, ServerSettings, build_app
+from codewrap.server.health import always
+from codewrap.transport.base import AppCredentials
+from tests.support.asgi import AsgiClient, Reply, lifespan
+from tests.support.publishing import RecordingPublisher
+
+TOKEN = "correct-horse-battery-staple"
+MASTER_KEY = bytes(range(32))
+APP = AppCredentials("7", "app-key", "app secret")
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+_Result = TypeVar("_Result")
+
+
+class ServeAuth:
+    """One application and what it published."""
+
+    def __init__(self, hub: MountedHub | None = None, probe: Any = always, **changes: Any) -> None:
+        self.published = RecordingPublisher()
+        values: dict[str, Any] = {"app": APP, "master_key": MASTER_KEY, "token": TOKEN, "event_bytes": 10_240} | changes
+        self.app: Starlette = build_app(ServerSettings(**values), self.published.make, hub, probe=probe)
+        self.client = AsgiClient(self.app, headers=BEARER)
+        self.stranger = AsgiClient(self.app, address="192.0.2.1")
+
+    def run(self, scenario: Callable[[ServeAuth], Awaitable[_Result]]) -> _Result:
+        """Run ``scenario`` while the application is up."""
+
+        async def whole() -> _Result:
+            async with lifespan(self.app):
+                return await scenario(self)
+
+        return asyncio.run(whole())
+
+    async def open_session(self, name: str = "build") -> dict[str, Any]:
+        reply = await self.client.post_json("/api/sessions", {"sessionId": name})
+        assert reply.status == 200, reply.body
+        opened: dict[str, Any] = reply.json()
+        return opened
+
+    async def signed(self, opened: dict[str, Any], path: str, value: object, *, secret: str | None = None) -> Reply:
+        """A request to the HTTP API, signed with ``opened`` credentials; no bearer token goes with it."""
+        body = json.dumps(value).encode()
+        target = signed_target(opened["key"], secret or opened["secret"], f"/apps/{opened['appId']}/{path}", body)
+        return await self.stranger.request("POST", target, body, {"content-type": "application/json"})
+
+
+def signed_target(key: str, secret: str, path: str, body: bytes) -> str:
+    """Path and query as the protocol's text has them."""
+    query = urlencode(
+        {
+            "auth_key": key,
+            "auth_timestamp": int(time.time()),
+            "auth_version": "1.0",
+            "body_md5": hashlib.md5(body).hexdigest(),
+        }
+    )
+    signature = hmac.new(secret.encode(), f"POST\n{path}\n{query}".encode(), hashlib.sha256).hexdigest()
+    return f"{path}?{query}&auth_signature={signature}"
