@@ -1,0 +1,133 @@
+"""`serve-auth`'s HTTP API from the client's side, against a server that the test scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from codewrap.errors import AuthError, TransportError
+from codewrap.transport.base import AppCredentials, Endpoint, RetryLater
+from codewrap.transport.gateway import GatewayClient, GatewayConfig
+from tests.support.web import WebServer, answer
+
+CONFIG = {
+    "version": 1,
+    "broker": {"host": "ws.example", "port": 443, "tls": True, "key": "k", "path": "/ws/"},
+    "limits": {"event_bytes": 10240},
+    "encrypted": True,
+    "new": "ignored",
+}
+
+
+def client_of(server: WebServer) -> GatewayClient:
+    return GatewayClient(f"{server.url}/under/", "hush-token")
+
+
+def said(body: object, status: int = 200, **headers: str) -> WebServer:
+    return WebServer(lambda _: answer(json.dumps(body), status, **headers))
+
+
+def test_config_says_where_the_broker_is() -> None:
+    with said(CONFIG) as server:
+        client = client_of(server)
+        assert client.config() == GatewayConfig(Endpoint("ws.example", 443, True, "k", "/ws"), 10240, True)
+        client.close()
+    assert (server.asked[0].method, server.asked[0].target) == ("GET", "/under/api/config")
+    assert server.asked[0].headers["authorization"] == "Bearer hush-token"
+
+
+def test_a_broker_without_a_host_is_the_gateway_itself() -> None:
+    with said({**CONFIG, "broker": {"host": None, "port": 1, "tls": True, "key": "k", "path": "/x"}}) as server:
+        client = client_of(server)
+        assert client.config().broker == Endpoint("127.0.0.1", server.port, False, "k", "/under")
+        client.close()
+
+
+def test_opening_a_session_gives_its_own_credentials_at_the_gateway() -> None:
+    with said({"appId": "7", "key": "k", "secret": "hush", "expiresAt": 1700000000}) as server:
+        client = client_of(server)
+        opened = client.open_session("fix-login")
+        client.close()
+    assert opened.credentials == AppCredentials("7", "k", "hush")
+    assert opened.endpoint == Endpoint("127.0.0.1", server.port, False, "k", "/under")
+    assert opened.expires_at == 1700000000
+    assert (server.asked[0].target, json.loads(server.asked[0].body)) == ("/under/api/sessions", {"sessionId": "fix-login"})
+    assert "hush" not in repr(opened)
+
+
+@pytest.mark.parametrize(
+    ("call", "target", "body"),
+    [
+        (lambda c: c.send_text("s", "ls\n"), "/under/api/commands/input", {"sessionId": "s", "input": "ls\n"}),
+        (lambda c: c.send_input("s", {"nonce": "n"}), "/under/api/commands/input", {"sessionId": "s", "sealed": {"nonce": "n"}}),
+        (lambda c: c.sync("s", {"from": 3}), "/under/api/commands/sync", {"sessionId": "s", "frame": {"from": 3}}),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_commands_go_out_as_json(call: Callable[[GatewayClient], None], target: str, body: object, status: int) -> None:
+    with WebServer(lambda _: answer("" if status == 204 else "{}", status)) as server:
+        client = client_of(server)
+        call(client)
+        client.close()
+    assert (server.asked[0].method, server.asked[0].target) == ("POST", target)
+    assert json.loads(server.asked[0].body) == body
+    assert server.asked[0].headers["content-type"] == "application/json"
+
+
+def test_health_is_what_the_server_says() -> None:
+    with said({"status": "ok"}) as server:
+        client = client_of(server)
+        assert client.health() == {"status": "ok"}
+        client.close()
+    assert server.asked[0].target == "/under/healthz"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, AuthError), (403, AuthError), (404, TransportError), (413, TransportError), (429, RetryLater), (500, TransportError)],
+)
+def test_refusals_become_errors_without_the_token(status: int, kind: type[Exception]) -> None:
+    with said({"error": {"code": "x", "message": "hush-token is not it"}}, status, retry_after="4") as server:
+        client = client_of(server)
+        with pytest.raises(kind) as failed:
+            client.open_session("s")
+        client.close()
+    assert "*** is not it" in str(failed.value)
+    assert getattr(failed.value, "retry_after_s", 4) == 4
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {},
+        {**CONFIG, "version": 2},
+        {**CONFIG, "version": True},
+        {**CONFIG, "broker": None},
+        {**CONFIG, "broker": {"host": None}},
+        {**CONFIG, "broker": {"host": "a", "port": "1", "tls": True, "key": "k"}},
+        {**CONFIG, "limits": {"event_bytes": True}},
+        {**CONFIG, "encrypted": "yes"},
+    ],
+)
+def test_an_answer_of_something_else_is_refused(body: object) -> None:
+    with said(body) as server:
+        client = client_of(server)
+        with pytest.raises(TransportError) as failed:
+            client.config()
+        client.close()
+    assert not failed.value.retry
+
+
+def test_html_is_not_taken_for_an_answer() -> None:
+    with WebServer(lambda _: answer("<html>login</html>")) as server:
+        client = client_of(server)
+        with pytest.raises(TransportError, match="serve-auth"):
+            client.config()
+        client.close()
+
+
+def test_the_token_is_in_no_repr() -> None:
+    assert "hush" not in repr(GatewayClient("https://codewrap.example", "hush"))
