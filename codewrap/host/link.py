@@ -52,10 +52,16 @@ class UplinkLink:
         self.restarts = 0
         self.finished = False
         self._news = False
+        self._ever_ran = False
 
     def fileno(self) -> int:
         """The socket to read from; -1 while no uplink runs."""
         return self._socket.fileno() if self._socket else -1
+
+    @property
+    def never_ran(self) -> bool:
+        """No uplink ever started: nobody else tidies up."""
+        return not self._ever_ran
 
     @property
     def wants_to_write(self) -> bool:
@@ -75,6 +81,7 @@ class UplinkLink:
             return
         finally:
             theirs.close()
+        self._ever_ran = True
         ours.setblocking(False)
         self._socket = ours
         self._decoder = hostlink.Decoder()

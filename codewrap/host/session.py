@@ -88,6 +88,7 @@ class _Loop:
         self._outputs: dict[int, tuple[str, Sink]] = {}
         self._exited: Exited | None = None
         self._report: dict[str, Any] = {}
+        self._was_watched = False
         self._watch_child()
         self._link.start(time.monotonic())
 
@@ -304,6 +305,8 @@ class _Loop:
                 self._resize(Size(rows=header["rows"], cols=header["cols"]).clamped())
             case Kind.NOTICE:
                 self._notice(header["text"])
+            case Kind.WATCHERS:
+                self._was_watched = True
             case Kind.DONE:
                 self._report = header
             case _:
@@ -339,7 +342,8 @@ class _Loop:
         self._stderr.drain(LOCAL_DRAIN_S)
         self._link.finished = True
         self._link.finish()
-        self._await_report(now_s + REPORT_WAIT_S)
+        if self._was_watched:
+            self._await_report(now_s + REPORT_WAIT_S)
         outcome = Outcome(exited, self._log.end, now_s - self._started_s, self._link.restarts, self._report, self._log.broken)
         self._link.close()
         self._selector.close()
@@ -371,4 +375,5 @@ def flush_standard_streams() -> None:
 
 def original_environment(environ: Mapping[str, str], session: str) -> dict[str, str]:
     """The child's environment: ``environ`` (without our secrets) and the names that tell it where it runs."""
-    return {**environ, "CODEWRAP": "1", "CODEWRAP_SESSION": session}
+    inherited = {name: value for name, value in environ.items() if name != "CODEWRAP_NAME"}  # that one is taken now
+    return {**inherited, "CODEWRAP": "1", "CODEWRAP_SESSION": session}

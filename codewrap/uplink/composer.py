@@ -34,7 +34,7 @@ class ScreenState(Protocol):
     """The terminal's state, as `terminal/emulator.py` keeps it."""
 
     def feed(self, data: bytes) -> object: ...
-    def resize(self, cols: int, rows: int) -> None: ...
+    def resize(self, size: Size) -> None: ...
     def snapshot(self, scrollback_lines: int = 0) -> bytes: ...
 
 
@@ -152,7 +152,8 @@ class Composer:
             self._size = change.size
             self._size_news.append(Resized(self._epoch, change.offset, change.size))
             if self._screen is not None:
-                self._screen.resize(change.size.cols, change.size.rows)
+                self._screen.resize(change.size)
+                self._screen_wanted = self._screen_wanted or self.watchers > 0  # terminals reflow differently
 
     # -- what to say -------------------------------------------------------------------------------------------
 

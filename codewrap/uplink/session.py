@@ -60,6 +60,7 @@ class UplinkPlan:
     epoch: str
     encrypted: bool
     read_only: bool
+    answers_queries: bool
 
 
 @dataclass(slots=True)
@@ -194,11 +195,10 @@ class _Watchers:
 class UplinkSession:
     """Runs until the child has ended and that is delivered, or the host is gone."""
 
-    def __init__(self, plan: UplinkPlan, host: HostSocket, follower: LogFollower, composer: Composer) -> None:
+    def __init__(self, plan: UplinkPlan, host: HostSocket, follower: LogFollower) -> None:
         self._plan = plan
         self._host = host
         self._follower = follower
-        self._composer = composer
         self._output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
         self._presence_channel = channels.presence_channel(plan.session)
         self._queue: deque[SubscriberEvent] = deque(maxlen=MAX_QUEUED)
@@ -208,6 +208,7 @@ class UplinkSession:
         self._spent = _Spent()
         self._retry = _Retry()
         self._batch: Batch | None = None
+        self._composer: Composer
         self._publisher: Publisher | None = None
         self._output_secret: SecretOf = lambda _: None
         self._input_path: InputPath | None = None
@@ -236,8 +237,14 @@ class UplinkSession:
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
-    def run(self, publisher: Publisher, subscriber: Subscriber, output_secret: SecretOf) -> None:
+    @property
+    def over(self) -> bool:
+        """The child has ended, or the host is gone: nobody will need the log."""
+        return self._finishing
+
+    def run(self, composer: Composer, publisher: Publisher, subscriber: Subscriber, output_secret: SecretOf) -> None:
         """``output_secret`` gives the key of the output channel; it may block and raise CodewrapError."""
+        self._composer = composer
         self._publisher = publisher
         self._output_secret = output_secret
         self._input_path = InputPath(self._plan, self._host, subscriber.shared_secret)

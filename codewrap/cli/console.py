@@ -1,0 +1,65 @@
+"""Every word that `run`, `attach` and the error path show on stderr, in one place and one style. No network, no rich."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from typing import Any
+
+from codewrap.errors import CodewrapError
+from codewrap.protocol.channels import printable
+
+_DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+
+
+def styled() -> bool:
+    """Colours on stderr: a terminal that is not dumb, and no NO_COLOR."""
+    return os.isatty(2) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def say(text: str) -> None:
+    """One line of ours on stderr. A terminal in raw mode needs the carriage return; a file does not get it."""
+    prefix, plain = (f"{_DIM}[codewrap]", _PLAIN) if styled() else ("[codewrap]", "")
+    end = "\r\n" if os.isatty(2) else "\n"
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{prefix} {text}{plain}{end}")
+        sys.stderr.flush()
+
+
+def say_json(value: dict[str, Any]) -> None:
+    """One JSON object on a line of stderr."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stderr.flush()
+
+
+def fail(error: CodewrapError) -> int:
+    """One line that says what is wrong; returns the exit status to leave with."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"codewrap: {printable(str(error), 500)}\n")
+        sys.stderr.flush()
+    return error.exit_status
+
+
+def amount(size: int) -> str:
+    """Bytes as people say them: 512 B, 4.2 KB, 1.0 GB (powers of ten)."""
+    value = float(size)
+    for unit in ("B", "KB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 0.4 s, 12 s, 3 min 5 s, 2 h 1 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

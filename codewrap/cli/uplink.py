@@ -1,0 +1,158 @@
+"""The uplink's process: ``python -m codewrap.cli.uplink FD``, started by `run`, never by a person.
+
+Reads its configuration from the socket (no secret is ever in an argument or the environment), then wires the network to the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from codewrap.cli.connections import Access, HostParts, direct_host, gateway_host, member_of, with_retries
+from codewrap.config import Gateway
+from codewrap.errors import CodewrapError
+from codewrap.protocol.frames import Size
+from codewrap.protocol.hostlink import Decoder, Kind, Message
+from codewrap.protocol.pacing import BrokerLimits
+from codewrap.store import sessionlog
+from codewrap.transport.base import AppCredentials, Deliver, Endpoint
+from codewrap.uplink.composer import Composer
+from codewrap.uplink.follower import LogFollower
+from codewrap.uplink.session import HostSocket, UplinkPlan, UplinkSession
+
+
+def main() -> None:
+    """The process. Its stderr is a private file beside the session log."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    configuration = _configuration(connection)
+    if configuration is not None:
+        Uplink(configuration, connection).run()
+
+
+def _configuration(connection: socket.socket) -> dict[str, Any] | None:
+    import json
+
+    decoder = Decoder()
+    while data := connection.recv(65_536):
+        messages = decoder.feed(data)
+        if messages:
+            # Nothing else is said before we arm, so the decoder holds nothing more.
+            return dict(json.loads(messages[0].body)) if messages[0].kind is Kind.CONFIGURE else None
+    return None
+
+
+class Uplink:
+    """One process: wiring by mode, the loop, tidying up."""
+
+    def __init__(self, configuration: dict[str, Any], connection: socket.socket) -> None:
+        self._configuration = configuration
+        self._connection = connection
+        self._host = HostSocket(connection)
+        self._directory = Path(configuration["log_directory"])
+        self._stop_hub: Callable[[], None] = lambda: None
+
+    def run(self) -> None:
+        """Until the session is over and told."""
+        plan = UplinkPlan(
+            session=self._configuration["session"],
+            epoch=self._configuration["epoch"],
+            encrypted=self._configuration["encrypted"],
+            read_only=self._configuration["read_only"],
+            answers_queries=self._configuration["pty"] and self._configuration["headless"],
+        )
+        follower = LogFollower(sessionlog.LogReader(self._directory))
+        session = UplinkSession(plan, self._host, follower)
+        parts = with_retries(lambda: self._connect(session.deliver), self._stopped, self._notice)
+        if parts is None:
+            self._tidy_up(session)
+            return
+        composer = self._composer(plan, follower, parts.limits)
+        try:
+            session.run(composer, parts.publisher, parts.subscriber, parts.output_secret)
+        finally:
+            self._stop_hub()
+        self._tidy_up(session)
+
+    def _composer(self, plan: UplinkPlan, follower: LogFollower, limits: BrokerLimits) -> Composer:
+        rows, cols = self._configuration["size"]
+        size = Size(rows=rows, cols=cols)
+        screen = None
+        if self._configuration["pty"]:
+            from codewrap.terminal.emulator import Screen
+
+            screen = Screen(size)
+        return Composer(plan.epoch, follower, screen, size, limits, sealed=plan.encrypted)
+
+    def _connect(self, deliver: Deliver) -> HostParts:
+        user = self._configuration["user"]
+        if self._configuration["mode"] == "embedded":
+            return self._embedded(user, deliver)
+        if self._configuration["mode"] == "direct":
+            return direct_host(_access(self._configuration["broker"]), user, deliver)
+        gateway = Gateway(**self._configuration["gateway"])
+        return gateway_host(gateway, self._configuration["session"], user, deliver)
+
+    def _embedded(self, user: str, deliver: Deliver) -> HostParts:
+        """The hub in this process; publishing and subscribing go to it without a socket."""
+        from codewrap.broker.app import HubRuntime
+        from codewrap.broker.apps import App
+        from codewrap.broker.serving import HubServer
+        from codewrap.cli.connections import HUB_EVENT_BYTES, KnownSecrets
+        from codewrap.transport.authorize import SecretAuthorizer
+        from codewrap.transport.local import LocalSubscriber
+        from codewrap.transport.publish import CallableBackend, PusherPublisher
+
+        access = Access.to_hub(self._configuration["hub"])
+        listener = socket.socket(fileno=os.dup(self._configuration["listen_fd"]))
+        credentials = access.credentials
+        server = HubServer(HubRuntime(App(credentials.app_id, credentials.key, credentials.secret)), listener=listener)
+        server.start()
+        self._stop_hub = server.stop
+        authorizer = SecretAuthorizer(credentials, access.master_key, member_of(user, "host"))
+        publisher = PusherPublisher(credentials, access.api, event_bytes=HUB_EVENT_BYTES, backend=CallableBackend(server.request))
+        subscriber = LocalSubscriber(server.open_local, authorizer, deliver)
+        return HostParts(publisher, subscriber, KnownSecrets(authorizer), BrokerLimits(event_bytes=HUB_EVENT_BYTES))
+
+    def _stopped(self, wait_s: float) -> bool:
+        """Wait; True when the session is over before the server was ever reached."""
+        deadline = time.monotonic() + wait_s
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([self._connection], [], [], left)[0]:
+                messages = self._host.receive()
+                if messages is None or any(message.kind is Kind.FINISH for message in messages):
+                    return True
+        return False
+
+    def _notice(self, text: str) -> None:
+        self._host.send(Message(Kind.NOTICE, {"text": text}))
+
+    def _tidy_up(self, session: UplinkSession) -> None:
+        """The log goes with the session; a loop that ended for another reason leaves it to the next uplink."""
+        if session.over:
+            with contextlib.suppress(CodewrapError):
+                sessionlog.delete(self._directory)
+
+
+def _access(broker: dict[str, Any]) -> Access:
+    key = broker["key"]
+    return Access(
+        AppCredentials(broker["app_id"], key, broker["secret"]),
+        Endpoint(broker["api_host"], broker["api_port"], broker["tls"], key),
+        Endpoint(broker["ws_host"], broker["ws_port"], broker["tls"], key),
+        bytes.fromhex(broker["master_key"]) if broker["master_key"] else None,
+        broker["event_bytes"],
+        broker["hosted"],
+    )
+
+
+if __name__ == "__main__":
+    main()

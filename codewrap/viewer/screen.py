@@ -1,0 +1,68 @@
+"""What the person at this terminal sees: the session's output made safe, and one status line over it when the link is down.
+
+Everything written here is undone by `leave`. Nothing is drawn over a good screen: the status line spoils the top row, so the
+session's screen is asked for again when it goes away.
+"""
+
+from __future__ import annotations
+
+from codewrap.protocol.frames import Size
+from codewrap.protocol.safety import Sanitizer
+from codewrap.terminal.local import Sink
+
+_BEGIN_STATUS, _END_STATUS = b"\x1b7\x1b[?6l\x1b[1;1H\x1b[0;7m", b"\x1b[K\x1b[0m\x1b8"
+
+
+class TerminalScreen:
+    """The viewer's terminal. ``raw`` passes everything on unfiltered."""
+
+    def __init__(self, sink: Sink, size: Size, *, raw: bool, allow_clipboard: bool) -> None:
+        self._sink = sink
+        self._size = size
+        self._raw = raw
+        self._sanitizer = Sanitizer(allow_clipboard=allow_clipboard)
+        self._drawn = False
+        self._status = ""
+
+    @property
+    def behind(self) -> bool:
+        """The terminal does not take what it was given: give it no more."""
+        return self._sink.full
+
+    @property
+    def status(self) -> str:
+        """The status line that is shown, "" for none."""
+        return self._status
+
+    def resize(self, size: Size) -> None:
+        """This terminal has another size now."""
+        self._size = size
+
+    def show(self, data: bytes) -> None:
+        """Output of the session."""
+        self._sink.write(data if self._raw else self._sanitizer.feed(data))
+
+    def redraw(self, data: bytes) -> None:
+        """A screen of the session, over whatever is there."""
+        if not self._drawn:
+            self._drawn = True
+            # What stood here belongs to the person: it scrolls out of the way instead of being erased.
+            self._sink.write(b"\r\n" * self._size.rows)
+        self._status = ""
+        self.show(data)
+
+    def say(self, text: str) -> None:
+        """Show ``text`` in the status line, over the session's screen; "" takes it away (the screen is spoilt until redrawn)."""
+        if text == self._status:
+            return
+        self._status = text
+        if text:
+            line = text[: self._size.cols].encode()
+            self._sink.write(_BEGIN_STATUS + line + _END_STATUS)
+
+    def leave(self) -> None:
+        """Undo what the session did to this terminal, and put the cursor below what it shows."""
+        restore = self._sanitizer.restore() if self._drawn else b""
+        if self._drawn:
+            self._sink.write(restore + b"\x1b[%d;1H\r\n" % self._size.rows)
+        self._sink.drain(1.0)

@@ -1,0 +1,98 @@
+"""A writer's keystrokes on their way to the host: numbered, resent until acknowledged, dropped when too old. Pure.
+
+A Ctrl-C of two minutes ago must not arrive: what is not acknowledged within EXPIRY_S is dropped, and said to be dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from codewrap.protocol.frames import Input
+from codewrap.protocol.stream import Outgoing
+
+NewWriter = Callable[[], str]
+
+EXPIRY_S = 10.0
+WINDOW_BYTES = 64 * 1024
+RESEND_S = 1.0
+# One event: well inside every broker's limit once sealed, and a paste takes few of them.
+CHUNK_BYTES = 4 * 1024
+
+
+class Sender:
+    """The sending end of one writer. ``new_writer`` makes a fresh id: after a drop the host must not wait for the lost bytes."""
+
+    def __init__(self, new_writer: NewWriter) -> None:
+        self._new_writer = new_writer
+        self.writer = new_writer()
+        self._outgoing = Outgoing(WINDOW_BYTES)
+        self._waiting = bytearray()
+        self._sent_s: float | None = None
+        self._resend = False
+
+    @property
+    def full(self) -> bool:
+        """No more should be read from the keyboard now."""
+        return len(self._waiting) >= WINDOW_BYTES
+
+    @property
+    def pending_bytes(self) -> int:
+        """Typed and not yet confirmed."""
+        return self._outgoing.pending_bytes + len(self._waiting)
+
+    def type(self, data: bytes) -> None:
+        """Keystrokes, to be sent when there is room."""
+        self._waiting += data
+
+    def due(self, epoch: str, now_s: float) -> list[Input]:
+        """Frames to send now, in order. Call it after `type`, `confirm`, a reconnect, and when `wait_s` is over."""
+        found: list[Input] = []
+        if self._resend or self._overdue(now_s):
+            self._resend = False
+            offset, data = self._outgoing.unacknowledged()
+            found += self._frames(epoch, offset, data)
+        while self._waiting and self._outgoing.room > 0:
+            data = bytes(self._waiting[: min(CHUNK_BYTES, self._outgoing.room)])
+            del self._waiting[: len(data)]
+            found += self._frames(epoch, self._outgoing.put(data, now_s), data)
+        if found:
+            self._sent_s = now_s
+        return found
+
+    def unsent(self) -> None:
+        """What `due` gave could not be sent: it is given again."""
+        self._resend = True
+
+    def confirm(self, acks: dict[str, int], now_s: float) -> None:
+        """The host has written our input up to here."""
+        if self.writer in acks:
+            self._outgoing.acknowledge(acks[self.writer])
+            self._sent_s = now_s if self._outgoing.pending_bytes else None
+
+    def expire(self, now_s: float) -> int:
+        """Drop everything when the oldest of it is too old; returns how many bytes."""
+        oldest_s = self._outgoing.oldest_s()
+        if oldest_s is None or now_s - oldest_s < EXPIRY_S:
+            return 0
+        return self.forget()
+
+    def forget(self) -> int:
+        """Drop everything not confirmed, and begin as a new writer; returns how many bytes."""
+        dropped = self._outgoing.restart() + len(self._waiting)
+        self._waiting.clear()
+        self.writer = self._new_writer()
+        self._sent_s = None
+        self._resend = False
+        return dropped
+
+    def wait_s(self, now_s: float) -> float | None:
+        """Seconds until something must be done (resend or expire); None when nothing is under way."""
+        if self._outgoing.pending_bytes == 0 or self._sent_s is None:
+            return None
+        return max(0.0, self._sent_s + RESEND_S - now_s)
+
+    def _overdue(self, now_s: float) -> bool:
+        return self._outgoing.pending_bytes > 0 and self._sent_s is not None and now_s - self._sent_s >= RESEND_S
+
+    def _frames(self, epoch: str, offset: int, data: bytes) -> list[Input]:
+        return [Input(epoch, self.writer, offset + at, data[at : at + CHUNK_BYTES]) for at in range(0, len(data), CHUNK_BYTES)]

@@ -1,0 +1,521 @@
+"""The viewer's loop: hears the host, shows it, sends what is typed. One thread owns everything; others only enqueue.
+
+The queue from the network is bounded: when it is full the newest is dropped, which the receiver notices as a gap and mends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import selectors
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Full, Queue
+from typing import TextIO
+
+from codewrap.errors import EXIT_LOST, EXIT_NOT_ATTACHED, CodewrapError, RemoteProtocolError
+from codewrap.protocol import channels, frames, sealing
+from codewrap.protocol.frames import Input, Resize, Size, Sync
+from codewrap.protocol.safety import strip_reports
+from codewrap.terminal.child import get_size
+from codewrap.terminal.local import RawTerminal, Sink
+from codewrap.terminal.wakeup import SignalWakeup
+from codewrap.transport.base import (
+    ClientEventsRefused,
+    ConnectionState,
+    Event,
+    MemberAdded,
+    MemberRemoved,
+    Received,
+    StateChanged,
+    Subscribed,
+    Subscriber,
+    SubscriberEvent,
+    SubscriptionFailed,
+)
+from codewrap.viewer.keys import Action, KeyFilter
+from codewrap.viewer.receiver import (
+    Confirmed,
+    Effect,
+    Gap,
+    NewRun,
+    Over,
+    Receiver,
+    Show,
+    ShowScreen,
+    ShowSize,
+    Told,
+)
+from codewrap.viewer.screen import TerminalScreen
+from codewrap.viewer.sender import Sender
+
+MAX_QUEUED = 2_000
+MAX_HTTP_QUEUED = 64
+# Nobody answers for so long after we are connected: there is no such session.
+NO_ANSWER_S = 6.0
+# The host left the presence channel: it may be reconnecting.
+HOST_GONE_S = 30.0
+# A link that is back within this was never worth a word.
+STATUS_AFTER_S = 1.0
+_LEAVE_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+SendOverHttp = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerPlan:
+    """What the loop is told."""
+
+    session: str
+    encrypted: bool
+    read_only: bool
+    detach_keys: bytes
+    raw: bool
+    allow_clipboard: bool
+    endpoint: str
+    input_interval_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """How the attachment ended: exit status and a line for the person."""
+
+    status: int
+    text: str
+
+
+class Mailbox:
+    """Events from the subscriber's threads for the loop; `fileno` becomes readable."""
+
+    def __init__(self) -> None:
+        self._events: deque[SubscriberEvent] = deque()
+        self._read_fd, self._write_fd = os.pipe()
+        self._woken = False
+        self.dropped = False
+        for fd in (self._read_fd, self._write_fd):
+            os.set_blocking(fd, False)
+
+    def fileno(self) -> int:
+        return self._read_fd
+
+    def deliver(self, event: SubscriberEvent) -> None:
+        """The subscriber's callback."""
+        if len(self._events) >= MAX_QUEUED and isinstance(event, Received):
+            self.dropped = True
+            return
+        self._events.append(event)
+        if not self._woken:
+            self._woken = True
+            with contextlib.suppress(OSError):
+                os.write(self._write_fd, b".")
+
+    def take(self) -> deque[SubscriberEvent]:
+        """Everything that has come."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._read_fd, 4096)
+        self._woken = False
+        events = self._events
+        taken: deque[SubscriberEvent] = deque()
+        while events:
+            taken.append(events.popleft())
+        return taken
+
+
+class HttpPath:
+    """The slow way for input and requests, in a thread of its own so that the loop never waits for it."""
+
+    def __init__(self, send: SendOverHttp) -> None:
+        self._send = send
+        self._queue: Queue[Event | None] = Queue(MAX_HTTP_QUEUED)
+        self._thread: threading.Thread | None = None
+        self.refusal = ""
+
+    def send(self, event: Event) -> bool:
+        """False when too much waits already."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="viewer-http", daemon=True)
+            self._thread.start()
+        with contextlib.suppress(Full):
+            self._queue.put_nowait(event)
+            return True
+        return False
+
+    def _run(self) -> None:
+        while (event := self._queue.get()) is not None:
+            try:
+                self._send(event)
+                self.refusal = ""
+            except CodewrapError as error:
+                self.refusal = str(error)  # nothing is lost: what is not confirmed is sent again
+
+
+class ViewerSession:
+    """One attachment. ``terminal`` is this terminal in raw mode, or None when the keyboard is not ours to read."""
+
+    def __init__(self, plan: ViewerPlan, subscriber: Subscriber, mailbox: Mailbox, send_over_http: SendOverHttp) -> None:
+        self._plan = plan
+        self._subscriber = subscriber
+        self._mailbox = mailbox
+        self._http = HttpPath(send_over_http)
+        self._on_terminal = os.isatty(1)
+        size = get_size(1) or Size(24, 80)
+        self._stdout, self._stderr = Sink(1), Sink(2)
+        self._screen = TerminalScreen(self._stdout, size, raw=plan.raw, allow_clipboard=plan.allow_clipboard)
+        self._receiver = Receiver(wants_bytes=not self._on_terminal)
+        self._sender = Sender(lambda: secrets.token_hex(8))
+        self._keys = KeyFilter(plan.detach_keys)
+        self._terminal: RawTerminal | None = None
+        self._stdin_fd = -1
+        self._departure: Departure | None = None
+        self._state = StateChanged(ConnectionState.CONNECTING)
+        self._state_since_s = time.monotonic()
+        self._answered = False
+        self._ready_s: float | None = None
+        self._hosts: set[str] = set()
+        self._host_gone_s: float | None = None
+        self._client_events = True
+        self._ready_channels: set[str] = set()
+        self._skipped = 0
+        self._lost_bytes = 0
+        self._size_sent: Size | None = None
+        self._next_input_s = 0.0
+        self._output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
+        self._presence_channel = channels.presence_channel(plan.session)
+        self._input_channel = channels.input_channel(plan.session)
+        self._sealed_input_channel = channels.sealed_input_channel(plan.session)
+
+    def run(self, terminal: RawTerminal | None, stdin_fd: int) -> Departure:
+        """Until the session ends, the person detaches, or it is lost. ``stdin_fd`` is -1 where nothing is to be typed."""
+        self._terminal, self._stdin_fd = terminal, stdin_fd
+        for channel in self._channels():
+            self._subscriber.subscribe(channel)
+        self._subscriber.start()
+        with SignalWakeup((signal.SIGWINCH, *_LEAVE_SIGNALS)) as wakeup:
+            while self._departure is None:
+                self._turn(wakeup)
+        self._screen.leave()
+        self._stderr.drain(1.0)
+        return self._departure
+
+    def _channels(self) -> list[str]:
+        """In this order: who is told of us on the presence channel can answer where we listen already."""
+        inputs = [] if self._plan.read_only else [self._sealed_input_channel, self._input_channel]
+        return [self._output_channel, *inputs, self._presence_channel]
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    def _turn(self, wakeup: SignalWakeup) -> None:
+        with selectors.PollSelector() as poller:
+            poller.register(self._mailbox, selectors.EVENT_READ)
+            poller.register(wakeup, selectors.EVENT_READ)
+            if self._stdin_fd >= 0 and not self._sender.full:
+                poller.register(self._stdin_fd, selectors.EVENT_READ)
+            for sink in (self._stdout, self._stderr):
+                if sink.waiting:
+                    poller.register(sink.fd, selectors.EVENT_WRITE)
+            for key, _ in poller.select(self._timeout_s()):
+                if key.fd == self._mailbox.fileno():
+                    self._hear()
+                elif key.fd == wakeup.fileno():
+                    self._signals(wakeup)
+                elif key.fd == self._stdin_fd:
+                    self._read_keys()
+                else:
+                    (self._stdout if key.fd == self._stdout.fd else self._stderr).flush()
+        if self._departure is None:
+            self._look_after(time.monotonic())
+
+    def _timeout_s(self) -> float | None:
+        now_s = time.monotonic()
+        waits = [self._sender.wait_s(now_s), 1.0 if self._unsettled() else None]
+        if self._state.state is ConnectionState.CONNECTED:
+            waits.append(self._receiver.wait_s(now_s))
+            if self._plan.input_interval_s and self._sender.pending_bytes:
+                waits.append(max(0.0, self._next_input_s - now_s))
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def _unsettled(self) -> bool:
+        connected = self._state.state is ConnectionState.CONNECTED
+        return not connected or not self._answered or self._host_gone_s is not None or bool(self._screen.status)
+
+    def _look_after(self, now_s: float) -> None:
+        """What time brings: requests, resending, expiry, the status line."""
+        if self._state.state is ConnectionState.CONNECTED and self._output_channel in self._ready_channels:
+            if self._mailbox.dropped and not self._stdout.full:
+                self._mailbox.dropped = False
+                self._receiver.connected(now_s)
+            request = self._receiver.ask(now_s)
+            if request is not None:
+                self._request(*request)
+        dropped = self._sender.expire(now_s)
+        if dropped:
+            self._lost_bytes += dropped
+            self._note(f"{dropped} typed bytes could not be delivered within 10 s and were dropped")
+        self._send_input(now_s)
+        self._mind_host(now_s)
+        self._show_state(now_s)
+
+    # -- the network ---------------------------------------------------------------------------------------------
+
+    def _hear(self) -> None:
+        for event in self._mailbox.take():
+            now_s = time.monotonic()
+            match event:
+                case Received(channel=channel) if channel == self._output_channel:
+                    self._output(event, now_s)
+                case StateChanged():
+                    self._state_changed(event, now_s)
+                case Subscribed():
+                    self._subscribed(event, now_s)
+                case SubscriptionFailed():
+                    self._refused(event)
+                case MemberAdded(member=member) if member.info.get("role") == "host":
+                    self._hosts.add(member.user_id)
+                case MemberRemoved(member=member):
+                    self._hosts.discard(member.user_id)
+                case ClientEventsRefused():
+                    self._client_events = False
+                    self._sender.unsent()
+                case _:
+                    pass
+            if self._departure is not None:
+                return
+
+    def _output(self, event: Received, now_s: float) -> None:
+        if self._on_terminal and self._screen.behind:
+            self._receiver.repaint()  # let the terminal catch up; a screen makes good what is dropped here
+            return
+        try:
+            frame = frames.decode_host(event.data)
+        except RemoteProtocolError:
+            return
+        if frame.event != event.name:
+            return
+        self._answered = True
+        for effect in self._receiver.receive(frame, now_s):
+            self._apply(effect, now_s)
+
+    def _apply(self, effect: Effect, now_s: float) -> None:
+        match effect:
+            case Show(data=data, stream=stream):
+                self._show(data, stream)
+            case ShowScreen():
+                self._skipped += effect.skipped
+                self._screen.redraw(effect.data)
+                if effect.joined:
+                    self._announce_size()
+            case Gap(start=start, end=end):
+                self._lost_bytes += end - start
+                self._note(f"gap: output bytes {start} to {end} are lost")
+            case Confirmed(acks=acks):
+                self._sender.confirm(acks, now_s)
+                self._send_input(now_s)
+            case NewRun():
+                self._sender.forget()
+                self._size_sent = None
+                self._note("a new run of this session has begun")
+            case Told(kind="lost"):
+                self._departure = Departure(EXIT_LOST, f"session {self._plan.session} is lost: its host has died")
+            case Told(text=text):
+                self._note(channels.printable(text, 500))
+            case Over(ended=ended):
+                how = f"signal {ended.signal}" if ended.signal is not None else f"exit {ended.code}"
+                self._departure = Departure(ended.status, f"session {self._plan.session} ended: {how}")
+            case ShowSize():
+                pass
+
+    def _show(self, data: bytes, stream: str) -> None:
+        if self._on_terminal:
+            self._screen.show(data)
+        else:
+            (self._stderr if stream == "stderr" else self._stdout).write(data)
+
+    def _state_changed(self, event: StateChanged, now_s: float) -> None:
+        was = self._state.state
+        self._state, self._state_since_s = event, now_s if was is ConnectionState.CONNECTED else self._state_since_s
+        if event.state is ConnectionState.CONNECTED:
+            self._state_since_s = now_s
+            return
+        self._ready_channels.clear()
+        self._hosts.clear()
+        self._ready_s = self._host_gone_s = None
+        if was is ConnectionState.CONNECTED:
+            self._sender.unsent()
+        if event.state is ConnectionState.FAILED:
+            status = EXIT_LOST if self._answered else EXIT_NOT_ATTACHED
+            self._departure = Departure(status, f"{self._plan.endpoint} refuses the connection: {event.reason}")
+
+    def _subscribed(self, event: Subscribed, now_s: float) -> None:
+        self._ready_channels.add(event.channel)
+        if event.channel == self._output_channel:
+            self._receiver.connected(now_s)
+        if event.channel == self._presence_channel:
+            self._ready_s = now_s
+            self._hosts = {member.user_id for member in event.members if member.info.get("role") == "host"}
+            if self._screen.status:
+                self._receiver.repaint()
+
+    def _refused(self, event: SubscriptionFailed) -> None:
+        if event.channel in (self._input_channel, self._sealed_input_channel):
+            return  # may watch, may not type: what is typed is said to be dropped
+        status = EXIT_LOST if self._answered else EXIT_NOT_ATTACHED
+        self._departure = Departure(status, f"{self._plan.endpoint} does not let us watch {self._plan.session}: {event.reason}")
+
+    def _mind_host(self, now_s: float) -> None:
+        if self._ready_s is None or self._receiver.ended is not None:
+            return
+        if self._hosts:
+            self._host_gone_s = None
+        elif self._host_gone_s is None:
+            self._host_gone_s = now_s
+        if not self._answered and now_s - self._ready_s > NO_ANSWER_S:
+            advice = "it was started with --no-encrypt?" if self._hosts and self._plan.encrypted else "nobody runs it"
+            self._departure = Departure(EXIT_NOT_ATTACHED, f"no answer from session {self._plan.session}: {advice}")
+        elif self._host_gone_s is not None and now_s - self._host_gone_s > HOST_GONE_S:
+            self._departure = Departure(EXIT_LOST, f"session {self._plan.session} is lost: its host is gone")
+
+    def _request(self, offset: int, want: str) -> None:
+        text = frames.encode(Sync(self._receiver.epoch, offset, want))
+        if self._client_events and self._subscriber.send(self._presence_channel, channels.EVENT_CLIENT_SYNC, text):
+            return
+        self._http.send(Event(self._presence_channel, channels.EVENT_SYNC, text))
+
+    # -- the person ----------------------------------------------------------------------------------------------
+
+    def _read_keys(self) -> None:
+        try:
+            data = os.read(self._stdin_fd, 65_536)
+        except OSError:
+            data = b""
+        if not data:
+            self._stdin_fd = -1
+            return
+        action = None
+        if self._terminal is not None:
+            data, action = self._keys.feed(strip_reports(data))
+        if not self._plan.read_only:
+            self._sender.type(data)
+            self._send_input(time.monotonic())
+        elif data in (b"q", b"\x03"):
+            action = Action.DETACH
+        if action is not None:
+            self._act(action)
+
+    def _act(self, action: Action) -> None:
+        if action is Action.DETACH:
+            self._departure = Departure(0, f"detached from {self._plan.session}; it goes on")
+        elif action is Action.SUSPEND:
+            self._suspend()
+        else:
+            self._screen.say(" ~. detach   ~~ send ~   ~^Z suspend   any output removes this line")
+            self._receiver.repaint()
+
+    def _suspend(self) -> None:
+        if self._terminal is None:
+            return
+        self._screen.leave()
+        self._terminal.cooked()
+        os.killpg(os.getpgrp(), signal.SIGTSTP)
+        self._terminal.raw()
+        self._window_changed()
+        self._receiver.repaint()
+
+    def _signals(self, wakeup: SignalWakeup) -> None:
+        for number in wakeup.take():
+            if number == signal.SIGWINCH:
+                self._window_changed()
+            elif number in _LEAVE_SIGNALS:
+                self._departure = Departure(128 + number, f"detached from {self._plan.session}; it goes on")
+
+    def _window_changed(self) -> None:
+        size = get_size(1)
+        if size is not None:
+            self._screen.resize(size)
+            self._announce_size()
+
+    def _announce_size(self) -> None:
+        """A host without a terminal follows its writers' size."""
+        size = get_size(1) if self._on_terminal else None
+        if size is None or self._plan.read_only or not self._receiver.epoch:
+            return
+        clamped = size.clamped()
+        if clamped != self._size_sent and self._send_frame(Resize(self._receiver.epoch, self._sender.writer, clamped)):
+            self._size_sent = clamped
+
+    def _send_input(self, now_s: float) -> None:
+        if not self._receiver.epoch or self._plan.read_only or (self._client_events and now_s < self._next_input_s):
+            return
+        for frame in self._sender.due(self._receiver.epoch, now_s):
+            if not self._send_frame(frame):
+                self._sender.unsent()
+                return
+            self._next_input_s = now_s + self._plan.input_interval_s
+
+    def _send_frame(self, frame: Input | Resize) -> bool:
+        text = frames.encode(frame)
+        key = self._subscriber.shared_secret(self._sealed_input_channel)
+        if key is None and self._plan.encrypted:
+            return False
+        sealed = text if key is None else sealing.seal(text, key, os.urandom(sealing.NONCE_BYTES))
+        if self._client_events and self._subscriber.send(self._input_channel, channels.EVENT_CLIENT_INPUT, sealed):
+            return True
+        if self._client_events:
+            return False  # not connected: it would be late, and is sent again anyway
+        channel = self._input_channel if key is None else self._sealed_input_channel
+        return self._http.send(Event(channel, channels.EVENT_INPUT, sealed))
+
+    # -- words ---------------------------------------------------------------------------------------------------
+
+    def _show_state(self, now_s: float) -> None:
+        if not self._on_terminal:
+            return
+        text = self._state_text(now_s)
+        if text and self._answered:
+            self._screen.say(text)
+        elif self._screen.status and not text and self._screen.status.startswith(_PREFIX):
+            self._receiver.repaint()
+
+    def _state_text(self, now_s: float) -> str:
+        since_s = now_s - self._state_since_s
+        held = f"; {self._sender.pending_bytes} typed bytes wait" if self._sender.pending_bytes else ""
+        if self._state.state is not ConnectionState.CONNECTED:
+            if since_s < STATUS_AFTER_S:
+                return ""
+            text = self._state.state.value
+            if self._state.retry_in_s is not None:
+                text = f"reconnecting in {self._state.retry_in_s:.0f} s"
+            return f"{_PREFIX}{self._plan.session}: {text}, link lost {since_s:.0f} s ago{held} "
+        if self._host_gone_s is not None and now_s - self._host_gone_s > STATUS_AFTER_S:
+            return f"{_PREFIX}{self._plan.session}: the host is away for {now_s - self._host_gone_s:.0f} s{held} "
+        return ""
+
+    def _note(self, text: str) -> None:
+        if self._on_terminal:
+            self._screen.say(f"{_PREFIX}{text} ")
+        else:
+            self._stderr.write(f"[codewrap] {text}\n".encode())
+
+
+_PREFIX = " [codewrap] "
+
+
+def write_line(stream: TextIO, text: str) -> None:
+    """A line of ours on a terminal that may be raw."""
+    with contextlib.suppress(OSError, ValueError):
+        stream.write(f"[codewrap] {text}\r\n" if stream.isatty() else f"[codewrap] {text}\n")
+        stream.flush()
+
+
+def leave_process(status: int) -> None:
+    """Exit at once: a subscriber's thread in a time-out must not hold the person up."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(status)
