@@ -23,8 +23,8 @@ _DEFAULTS: Final = {
     **dict.fromkeys((1047, 1049, 2004, 2026), False),
     **dict.fromkeys((7, 25), True),
 }
-# What the engine's own dump holds already (1, 6, 7, 25) or is told another way here is not among them.
-_WRITTEN: Final = (5, 12, 45, 69, 1004, 1007, 2004, 2026)
+# What the engine's own dump holds already (6, 7, 25) or is told another way here is not among them.
+_WRITTEN: Final = (1, 5, 12, 45, 69, 1004, 1007, 2004, 2026)
 
 _EVENT: Final = re.compile(
     rb"""\x1b(?:
@@ -126,6 +126,8 @@ class ModeTracker:
         for number in [int(text) for text in numbers.split(b";") if text]:
             if number in ALTERNATE_MODES:
                 self.alternate = (self.alternate or number) if on else 0
+                if not on:
+                    self.keyboards[1].clear()  # what a program left there must not meet the next one
             elif number in _MOUSE:
                 self.mouse = number if on else 0
             elif number in _ENCODING:

@@ -27,6 +27,7 @@ _C1: Final = re.compile("[\x80-\x9f]")
 _UNFINISHED: Final = re.compile(r"\x1b(?:\[[\x20-\x3f]*|[\]X^_]|P[\x20-\x3f]*[\x40-\x7e]?|[\x20-\x2f]*)\Z")
 _COLONS: Final = re.compile(r"\x1b\[[\d;]*:[\d:;]*m")
 _REPEAT: Final = re.compile(r"(.)\x1b\[(\d+)b", re.DOTALL)
+# The engine writes CTC, which xterm.js lacks.
 _TAB_STOP: Final = re.compile(r"\x1b\[(\d+)`\x1b\[W")
 _PEN_OR_BLANKS: Final = re.compile(r"\x1b\[([\d;]*)m|( +)(?=\r\n)")
 _SAVE_AND_SWITCH: Final = re.compile(r"(?P<save>\x1b7)?(?P<back>(?:\x1b\[\?[67][hl])*(?:\x1b\[m)?)\x1b\[\?1047h")
@@ -56,13 +57,14 @@ def rewritten(dump: str, alternate: int, cols: int) -> tuple[str, str]:
     dump = _C1.sub(_seven_bit, dump)
     unfinished = _UNFINISHED.search(dump)
     parser = unfinished[0] if unfinished else ""
-    dump = dump.removesuffix(parser)
+    # DECCKM is the mode tracker's: the engine keeps it over RIS.
+    dump = dump.removesuffix(parser).replace("\x1b[?1h", "")
     dump = _COLONS.sub(_with_semicolons, dump)
     dump = _REPEAT.sub(_repeated, dump)
-    dump, stops = _with_tab_stops(dump)
+    dump = _TAB_STOP.sub("\x1b[\\1G\x1bH", dump.replace("\x1b[5W", "\x1b[3g"))
     dump = _Trimmer(cols).trimmed(dump)
     if "\x1b[?1047h" in dump and "\x1b[?1047l" not in dump:
-        dump = _SAVE_AND_SWITCH.sub(_Switch(alternate or 1049, stops), dump, count=1)
+        dump = _SAVE_AND_SWITCH.sub(_Switch(alternate or 1049), dump, count=1)
     return dump, parser
 
 
@@ -77,15 +79,6 @@ def _with_semicolons(found: re.Match[str]) -> str:
 
 def _repeated(found: re.Match[str]) -> str:
     return found[1] * (int(found[2]) + 1)
-
-
-def _with_tab_stops(dump: str) -> tuple[str, str]:
-    """(dump, the tab stops alone). The engine writes CTC, which xterm.js lacks."""
-    found = re.search(r"\x1b\[5W((?:\x1b\[\d+`\x1b\[W)*)", dump)
-    if found is None:
-        return dump, ""
-    stops = "\x1b[3g" + _TAB_STOP.sub("\x1b[\\1G\x1bH", found[1])
-    return dump[: found.start()] + stops + dump[found.end() :], stops
 
 
 class _Trimmer:
@@ -113,15 +106,14 @@ class _Trimmer:
 class _Switch:
     """Enters the alternate screen as the program did: 1049 saves the cursor by itself, with the style in force."""
 
-    def __init__(self, mode: int, stops: str) -> None:
+    def __init__(self, mode: int) -> None:
         self._mode = mode
-        self._stops = stops
 
     def __call__(self, found: re.Match[str]) -> str:
         save, back = found["save"] or "", found["back"]
         if self._mode != 1049:
-            return f"{save}{back}\x1b[?{self._mode}h{self._stops}"
+            return f"{save}{back}\x1b[?{self._mode}h"
         if save:
-            return f"\x1b[?1049h{self._stops}{back}"
+            return f"\x1b[?1049h{back}"
         # Nothing was saved but the default: that is what 1049 must find.
-        return f"\x1b[m\x1b[H\x1b[?1049h{self._stops}"
+        return "\x1b[m\x1b[H\x1b[?1049h"

@@ -33,7 +33,7 @@ def state(screen: Screen) -> dict[str, object]:
     modes = screen.modes
     return {
         "text": screen.text(),
-        "dump": screen._engine.dump(),  # pens, saved cursors, margins, tab stops, both screens
+        "dump": screen._engine.dump().replace("\x9b?1h", ""),  # pens, saved cursors, margins, tab stops, both screens
         "cursor": screen.cursor,
         "title": screen.title,
         "alternate": modes.alternate,

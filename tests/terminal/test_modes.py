@@ -49,7 +49,7 @@ def test_plain_text_changes_nothing() -> None:
         (b"\x1b]8;id=1;https://a/\x1b\\", b"\x1b]8;id=1;https://a/\x1b\\"),
         (b"\x1b]8;id=1;https://a/\x1b\\x\x1b]8;;\x1b\\", b""),
         (b"\x1b[?2026h", b"\x1b[?2026h"),
-        (b"\x1b[?1h\x1b[?25l\x1b[?7l", b""),
+        (b"\x1b[?1h\x1b[?25l\x1b[?7l", b"\x1b[?1h"),
         (b"\x1b[?9999h", b""),
         (b"\x1b=\x1b[?45h\x1b[?2004h\x1b[!p", b"\x1b[?2004h"),
     ],
@@ -85,7 +85,7 @@ def test_each_screen_has_its_own_keyboard_stack() -> None:
     tracker.feed(b"\x1b[=2;3u\x1b[=1;2u")
     assert tracker.keyboard_flags == 5
     tracker.feed(b"\x1b[?1049l\x1b[<9u")
-    assert (tracker.keyboards, tracker.keyboard_flags) == (([], [5]), 0)
+    assert (tracker.keyboards, tracker.keyboard_flags) == (([], []), 0)
     tracker.feed(b"\x1b[>1u" * 100)
     assert len(tracker.keyboards[0]) == STACK_LIMIT
 

@@ -19,6 +19,7 @@ from codewrap.terminal.redraw import prologue, rewritten, scrolled_off, tab_stop
         ("\x1b[0;44m \x1b[2b\r\n", "\x1b[0;44m   \r\n"),
         ("\x1b[0;44mx\x1b[0m \x1b[2b\r\n", "\x1b[0;44mx\x1b[0m\r\n"),
         ("x \x1b[2b", "x   "),
+        ("x\x9b?25l\x9b?1h\x9b?7l", "x\x1b[?25l\x1b[?7l"),
         (" \x1b[9b\r\nx \x1b[8b \x1b[9b\r\n", "\r\nx" + " " * 19 + "\r\n"),
         (" \x1b[9b \x1b[9b\r\n", " " * 20 + "\r\n"),
         ("\x9b5W\x9b4`\x1b[W\x9b9`\x1b[Wx", "\x1b[3g\x1b[4G\x1bH\x1b[9G\x1bHx"),
@@ -38,7 +39,7 @@ def test_each_defect_is_written_around(dump: str, expected: str) -> None:
         (1049, "a\x1b[m\x9b?1047hb", "a\x1b[m\x1b[H\x1b[?1049hb"),
         (0, "a\x9b?1047hb", "a\x1b[m\x1b[H\x1b[?1049hb"),
         (0, "a\x1b[m\x9b?1047h\x1b7\x9b?1047lb", "a\x1b[m\x1b[?1047h\x1b7\x1b[?1047lb"),
-        (47, "\x9b5W\x9b4`\x1b[W\x9b?1047h", "\x1b[3g\x1b[4G\x1bH\x1b[?47h\x1b[3g\x1b[4G\x1bH"),
+        (47, "\x9b5W\x9b4`\x1b[W\x9b?1047h", "\x1b[3g\x1b[4G\x1bH\x1b[?47h"),
     ],
 )
 def test_alternate_screen_is_entered_as_the_program_did(mode: int, dump: str, expected: str) -> None:
