@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import select
 import socket
 import ssl
 import threading
@@ -21,6 +20,7 @@ from codewrap.errors import AuthError, CodewrapError, ConfigError, LocalProtocol
 from codewrap.protocol.channels import printable
 from codewrap.transport.base import RetryLater
 from codewrap.transport.origin import Origin, open_stream, remaining_s
+from codewrap.transport.spare import SpareConnection
 
 TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
@@ -190,12 +190,26 @@ def _length(text: str) -> int:
 
 
 class WebClient:
-    """One server, one connection at a time, kept between calls where the server keeps it. Calls are serialized."""
+    """One server, one connection at a time, kept between calls where the server keeps it. Calls are serialized.
 
-    def __init__(self, origin: Origin, *, timeout_s: float = TIMEOUT_S, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> None:
+    ``prepares``: where the server closes it after each answer, the next one is opened ahead. By default for servers elsewhere:
+    on this machine it would save nothing.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        prepares: bool | None = None,
+    ) -> None:
         self._origin = origin
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
+        self._spare: SpareConnection | None = None
+        if not origin.is_loopback if prepares is None else prepares:
+            self._spare = SpareConnection(self._open_ahead)
         self._lock = threading.Lock()
         self._stream: socket.socket | None = None
         self._is_closed = False
@@ -237,6 +251,8 @@ class WebClient:
     def close(self) -> None:
         """Release the connection, and end a request that is under way on another thread. Never raises."""
         self._is_closed = True
+        if self._spare is not None:
+            self._spare.close()
         stream = self._stream
         if stream is not None:
             try:
@@ -254,17 +270,28 @@ class WebClient:
         raise TransportError(self.server, words) from error
 
     def _request(self, method: str, message: bytes, deadline_s: float) -> Answer:
-        if self._stream is not None and _is_idle(self._stream):
+        kept = self._kept(deadline_s)
+        if kept is not None:
             try:
-                return self._exchange(self._stream, method, message, deadline_s, reused=True)
+                return self._exchange(kept, method, message, deadline_s, reused=True)
             except _Stale:
                 pass
-        self._drop()
         if self._is_closed:
             raise OSError("this client is closed")
         connect_by_s = min(deadline_s, time.monotonic() + self._connect_timeout_s)
         stream = self._stream = open_stream(self._origin, connect_by_s)
         return self._exchange(stream, method, message, deadline_s, reused=False)
+
+    def _kept(self, deadline_s: float) -> socket.socket | None:
+        """A connection that is open already: the last one, or one opened ahead."""
+        if self._stream is None and self._spare is not None:
+            self._stream = self._spare.take(remaining_s(deadline_s))
+        if self._stream is not None and not _is_idle(self._stream):
+            self._drop()
+        return self._stream
+
+    def _open_ahead(self) -> socket.socket:
+        return open_stream(self._origin, time.monotonic() + self._connect_timeout_s)
 
     def _exchange(self, stream: socket.socket, method: str, message: bytes, deadline_s: float, *, reused: bool) -> Answer:
         exchange = _Exchange(stream, deadline_s)
@@ -286,6 +313,8 @@ class WebClient:
         finally:
             if not kept or self._is_closed:
                 self._drop()
+        if not kept and self._spare is not None:
+            self._spare.prepare()
         return answer
 
     def _message(self, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -308,10 +337,15 @@ class _Stale(Exception):
 
 
 def _is_idle(stream: socket.socket) -> bool:
-    """Whether a kept connection is still open with nothing unasked in it."""
-    poll = select.poll()
-    poll.register(stream, select.POLLIN | select.POLLHUP | select.POLLERR)
-    return not poll.poll(0)
+    """Whether a kept connection is still open with nothing unasked in it. (TLS reads its session tickets on the way.)"""
+    try:
+        stream.settimeout(0)
+        stream.recv(1)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _words(error: OSError) -> str:

@@ -45,6 +45,7 @@ class WebServer:
         self.port: int = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
         self.stopped = threading.Event()
 
@@ -63,6 +64,11 @@ class WebServer:
         self.drop_connections()
         for thread in self._threads:
             thread.join(10)
+
+    def wait_for_connections(self, count: int, timeout_s: float = 10.0) -> bool:
+        """Whether so many connections came in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.connections >= count, timeout_s)
 
     def drop_connections(self) -> None:
         """Close every open connection from this side."""
@@ -84,9 +90,10 @@ class WebServer:
                 stream, _ = self._listener.accept()
             except OSError:
                 return
-            with self._lock:
+            with self._changed:
                 self.connections += 1
                 self._open.add(stream)
+                self._changed.notify_all()
             self._start(self._serve, stream, self.connections)
 
     def _serve(self, stream: socket.socket, number: int) -> None:

@@ -250,3 +250,24 @@ def test_words_of_a_server_are_made_harmless() -> None:
 @pytest.mark.parametrize("body", [b'{"error":"why"}', b'{"error":{"code":"c","message":"why"}}', b"why"])
 def test_errors_of_every_server_are_understood(body: bytes) -> None:
     assert explain_body(body) == "why"
+
+
+def test_the_next_connection_is_opened_ahead_where_the_server_closes_each() -> None:
+    with WebServer(lambda _: answer(connection="close")) as server:
+        client = WebClient(Origin.parse(server.url), prepares=True)
+        for _ in range(3):
+            client.request("GET", "/")
+        assert server.wait_for_connections(4), "none was opened ahead"
+        client.close()
+    assert [asked.connection for asked in server.asked] == [1, 2, 3]
+
+
+def test_a_connection_opened_ahead_that_went_stale_is_replaced() -> None:
+    with WebServer(lambda _: answer(b"fine", connection="close")) as server:
+        client = WebClient(Origin.parse(server.url), prepares=True)
+        client.request("GET", "/")
+        assert server.wait_for_connections(2)
+        server.drop_connections()
+        assert client.request("GET", "/").body == b"fine"
+        client.close()
+    assert len(server.asked) == 2
