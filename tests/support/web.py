@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -37,8 +38,9 @@ class WebServer:
     A connection is kept unless the answer says ``connection: close``.
     """
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: Answering, tls: ssl.SSLContext | None = None) -> None:
         self.answering = answering
+        self._tls = tls
         self.asked: list[Asked] = []
         self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -51,7 +53,7 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> WebServer:
         self._start(self._accept)
@@ -98,16 +100,18 @@ class WebServer:
 
     def _serve(self, stream: socket.socket, number: int) -> None:
         try:
-            with stream, stream.makefile("rb") as incoming:
+            served = self._tls.wrap_socket(stream, server_side=True) if self._tls else stream
+            with served, served.makefile("rb") as incoming:
                 while (asked := _read(incoming, number)) is not None:
                     self.asked.append(asked)
-                    if not self._say(stream, self.answering(asked)):
+                    if not self._say(served, self.answering(asked)):
                         return
         except OSError:
             pass
         finally:
             with self._lock:
                 self._open.discard(stream)
+            stream.close()
 
     def _say(self, stream: socket.socket, said: bytes | Iterable[bytes]) -> bool:
         whole = b""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import hashlib
-import ipaddress
 import json
 import logging
 import queue
@@ -19,17 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
 from codewrap.transport.base import ConnectionState, Endpoint, Received, Subscribed
 from codewrap.transport.keeper import Timing
-from codewrap.transport.origin import tls_context
 from codewrap.transport.subscribe import MAX_MESSAGE_BYTES, MAX_UNSENT_BYTES, PysherSubscriber
+from tests.support.certificates import server_certificate, trusted
 from tests.support.deliveries import Deliveries
 from tests.support.wires import ScriptedAuthorizer
 
@@ -335,17 +330,13 @@ def test_nothing_that_travels_is_logged(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_tls_is_checked_against_the_systems_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificate = _certificate(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    certificate, context = server_certificate(tmp_path)
     with Broker(tls=context) as broker:
         endpoint = Endpoint("127.0.0.1", broker.port, True, "app-key")
         deliveries = Deliveries()
         with subscribed(broker, deliveries, Timing(first_retry_s=60), endpoint):
             assert "not trusted" in deliveries.wait_for_state(ConnectionState.UNAVAILABLE).reason
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        tls_context.cache_clear()
-        try:
+        with trusted(certificate, monkeypatch):
             deliveries = Deliveries()
             with subscribed(broker, deliveries, endpoint=endpoint) as subscriber:
                 deliveries.wait_for(Subscribed)
@@ -356,32 +347,6 @@ def test_tls_is_checked_against_the_systems_certificates(tmp_path: Path, monkeyp
                 deliveries.wait_for(Received, lambda received: len(received.data) == 299 * 50)
                 heard = [len(json.loads(broker.heard.get(timeout=WAIT_S))["data"]) for _ in range(300)]
             assert heard == [number * 50 for number in range(300)]
-        finally:
-            tls_context.cache_clear()
-
-
-def _certificate(folder: Path) -> Path:
-    """A certificate for 127.0.0.1 that vouches for itself, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "codewrap tests")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "server.pem"
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(certificate.public_bytes(pem) + private)
-    return path
 
 
 @contextmanager

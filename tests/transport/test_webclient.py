@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from codewrap.transport.webclient import (
     explain_body,
     refusal,
 )
+from tests.support.certificates import server_certificate, trusted
 from tests.support.web import Asked, WebServer, answer
 
 
@@ -271,3 +273,22 @@ def test_a_connection_opened_ahead_that_went_stale_is_replaced() -> None:
         assert client.request("GET", "/").body == b"fine"
         client.close()
     assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_tls_is_checked_and_connections_are_reused_or_opened_ahead(
+    kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, context = server_certificate(tmp_path)
+    with WebServer(lambda _: answer(b"safe") if kept else answer(b"safe", connection="close"), context) as server:
+        stranger = client_of(server)
+        with pytest.raises(TransportError, match="not trusted") as refused:
+            stranger.request("GET", "/")
+        assert not refused.value.retry
+        with trusted(certificate, monkeypatch):
+            client = WebClient(Origin.parse(server.url), prepares=True)
+            for _ in range(4):
+                assert client.request("POST", "/", b"x" * 50_000).body == b"safe"
+            client.close()
+    first = server.asked[0].connection
+    assert [asked.connection for asked in server.asked] == ([first] * 4 if kept else [first + n for n in range(4)])
