@@ -1,7 +1,7 @@
 """The one reader of environment and `.env`; gives frozen Settings. Read by `cli` alone, which passes plain values on.
 
-Order: flags (merged by the caller through ``overrides``), environment, `.env` of the working directory. Every refusal names the
-setting as the user spells it and never its value.
+Order: flags, environment, `.env` of the working directory. Every refusal names the setting as the user spells it and
+never its value. Imported before the child starts: what only some settings need is imported where they are read.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import enum
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from codewrap.errors import ConfigError
 
@@ -125,6 +123,8 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def is_loopback(host: str) -> bool:
     """Whether ``host`` can only be this machine."""
+    import ipaddress
+
     bare = host.strip("[]").rstrip(".").lower()
     if bare == "localhost" or bare.endswith(".localhost"):
         return True
@@ -229,6 +229,8 @@ class _Reader:
         if token is None:
             raise ConfigError("CODEWRAP_TOKEN", "is missing", "CODEWRAP_URL is set, and its server wants a token")
         check_token("CODEWRAP_TOKEN", token)
+        from urllib.parse import urlsplit
+
         parts = urlsplit(checked)
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             self._no_tls_allowed("CODEWRAP_URL", parts.hostname or "", "CODEWRAP_USE_TLS")
@@ -237,9 +239,7 @@ class _Reader:
     def _no_tls_allowed(self, setting: str, host: str, switch: str) -> None:
         wanted = self._tls_flag if self._tls_flag is not None else self._boolean(switch)
         if wanted is not False:
-            raise ConfigError(
-                setting, f"is http to {host}, which is not this machine", f"use https, or set {switch}=false"
-            )
+            raise ConfigError(setting, f"is http to {host}, which is not this machine", f"use https, or set {switch}=false")
         self._warn_no_tls(host)
 
     def _warn_no_tls(self, host: str) -> None:
@@ -283,6 +283,8 @@ class _Reader:
         if not bare or not re.fullmatch(r"[A-Za-z0-9.:_-]+", bare):
             raise ConfigError(name, "is not a host name or address", "give it without http:// and without a path")
         if ":" in bare:
+            import ipaddress
+
             try:
                 ipaddress.IPv6Address(bare)
             except ValueError:
@@ -333,6 +335,8 @@ def check_token(name: str, value: str) -> str:
 
 def check_url(name: str, value: str) -> str:
     """An http or https URL without credentials, query and trailing slash. Raises ConfigError naming ``name``."""
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(value)
         port_ok = parts.port is None or parts.port > 0

@@ -74,6 +74,7 @@ class SocketSink:
             self._deadline.cancel()
         if self._writer is not None:
             self._writer.cancel()
+            self._writer = None
 
     def _give_up(self) -> None:
         self._waiting.clear()

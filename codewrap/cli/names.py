@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
 ADJECTIVES = (
     "able amber apt bold brave brief bright brisk calm civil clean clear clever cool cosy crisp curious deft eager early "
@@ -25,5 +25,9 @@ NOUNS = (
 
 def random_name(*, shared: bool) -> str:
     """Like ``brave-otter``; on a ``shared`` server, which carries others' sessions too, four characters more."""
-    name = f"{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
-    return f"{name}-{secrets.token_hex(2)}" if shared else name
+    name = f"{_choice(ADJECTIVES)}-{_choice(NOUNS)}"
+    return f"{name}-{os.urandom(2).hex()}" if shared else name
+
+
+def _choice(words: list[str]) -> str:
+    return words[int.from_bytes(os.urandom(4), "big") % len(words)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import socket
 import termios
@@ -24,7 +23,7 @@ from codewrap.errors import CodewrapError, ConfigError, StoreError
 from codewrap.host.link import UplinkLaunch, UplinkLink, uplink_command
 from codewrap.host.session import HostSession, Outcome, flush_standard_streams, in_foreground, original_environment
 from codewrap.protocol.channels import check_session_name, printable
-from codewrap.protocol.frames import Size
+from codewrap.protocol.geometry import Size
 from codewrap.store import files, sessionlog
 from codewrap.store.sessions import SessionRecord, SessionStore, process_start
 from codewrap.terminal.child import Child, PtyOptions, get_size, start_on_pipes, start_on_pty
@@ -100,7 +99,7 @@ class Run:
         self._settings = settings
         shared = settings.mode is not Mode.EMBEDDED
         self._name = check_session_name(options.name, "--name") if options.name else names.random_name(shared=shared)
-        self._epoch = secrets.token_hex(8)
+        self._epoch = _hex(8)
         self._on_pty = options.pty or environment.is_interactive()
         self._interactive = self._on_pty and os.isatty(0) and in_foreground(0)
         self._size = self._initial_size()
@@ -171,9 +170,9 @@ class Run:
             access = {
                 "port": hub.getsockname()[1],
                 "app_id": "1",
-                "key": secrets.token_hex(16),
-                "secret": secrets.token_hex(32),
-                "master_key": secrets.token_hex(32),
+                "key": _hex(16),
+                "secret": _hex(32),
+                "master_key": _hex(32),
             }
         return SessionRecord(
             name=self._name,
@@ -300,6 +299,10 @@ class Run:
         if outcome.restarts:
             parts.append(f"the link was restarted {outcome.restarts} times")
         console.say(f"session {self._name} ended: " + ", ".join(parts))
+
+
+def _hex(size: int) -> str:
+    return os.urandom(size).hex()
 
 
 def broker_values(settings: Settings) -> dict[str, Any] | None:

@@ -34,6 +34,7 @@ from codewrap.server.app import MountedHub, PublicBroker, ServerSettings, build_
 from codewrap.server.guard import Reach, normal_origin
 from codewrap.server.health import Probe, always, http_probe
 from codewrap.server.keys import KeyStore
+from codewrap.store.files import state_directory
 from codewrap.transport.base import AppCredentials, Endpoint, Publisher
 from codewrap.transport.publish import CallableBackend, PusherPublisher
 
@@ -87,7 +88,7 @@ def serve(options: Options, values: Mapping[str, str]) -> None:
     _check_tls(options)
     reach = _reach(options)
     settings = config.load({name: value for name, value in values.items() if name not in _CLIENT_SETTINGS})
-    store = _key_store(values)
+    store = KeyStore(_state_directory(settings, values))
     token = settings.auth_token if settings.auth_token is not None else store.token()
     backing = _backing(options, settings, store, token, reach)
     with _listener(options.host, options.port) as listener:
@@ -96,6 +97,13 @@ def serve(options: Options, values: Mapping[str, str]) -> None:
             for warning in [*settings.warnings, *_warnings(options, settings)]:
                 _say(f"warning: {warning}")
         _run_server(options, backing, listener, announcement)
+
+
+def _state_directory(settings: config.Settings, values: Mapping[str, str]) -> Path:
+    """Made only where there is something to keep in it."""
+    if settings.auth_token is not None and settings.broker is not None:
+        return Path()
+    return state_directory(values)
 
 
 def _check_exposure(options: Options) -> None:
@@ -141,13 +149,6 @@ def _reach(options: Options) -> Reach:
 
 def _split(texts: tuple[str, ...]) -> list[str]:
     return [part for text in texts for part in re.split(r"[,\s]+", text) if part]
-
-
-def _key_store(values: Mapping[str, str]) -> KeyStore:
-
-    state = values.get("XDG_STATE_HOME")
-    # The XDG specification: a relative path is to be ignored.
-    return KeyStore(Path(state) if state and Path(state).is_absolute() else Path.home() / ".local" / "state")
 
 
 def _backing(options: Options, settings: config.Settings, store: KeyStore, token: str, reach: Reach) -> Backing:

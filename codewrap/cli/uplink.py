@@ -19,7 +19,7 @@ from typing import Any
 from codewrap.cli.connections import Access, HostParts, direct_host, gateway_host, member_of, with_retries
 from codewrap.config import Gateway
 from codewrap.errors import CodewrapError
-from codewrap.protocol.frames import Size
+from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Decoder, Kind, Message
 from codewrap.protocol.pacing import BrokerLimits
 from codewrap.store import sessionlog

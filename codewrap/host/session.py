@@ -18,7 +18,7 @@ from typing import Any
 
 from codewrap.host.inputs import PendingInput
 from codewrap.host.link import UplinkLink
-from codewrap.protocol.frames import Size
+from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Kind, Message
 from codewrap.store.sessionlog import LogWriter
 from codewrap.terminal.child import Child, Exited, Stopped, get_size

@@ -13,29 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codewrap.errors import RemoteProtocolError
-from codewrap.protocol import sealing
+from codewrap.protocol import packing
+from codewrap.protocol.geometry import MAX_COLS, MAX_ROWS, MIN_COLS, MIN_ROWS, Size
 
 VERSION = 1
 MAX_OFFSET = 1 << 53  # JSON numbers stay exact in every client's language up to here
-MIN_COLS, MAX_COLS = 2, 1000
-MIN_ROWS, MAX_ROWS = 1, 1000
 MAX_SCREEN_PARTS = 200
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """A terminal's size in character cells."""
-
-    rows: int
-    cols: int
-
-    def clamped(self) -> Size:
-        """The nearest size that every part of codewrap can work with."""
-        return Size(
-            rows=min(max(self.rows, MIN_ROWS), MAX_ROWS),
-            cols=min(max(self.cols, MIN_COLS), MAX_COLS),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +160,7 @@ def encode(frame: HostFrame | ViewerFrame) -> str:
             if frame.acks:
                 fields["acks"] = frame.acks
         case Screen():
-            fields |= {"offset": frame.offset, **_size(frame.size), "z": sealing.deflate(frame.data, 6)}
+            fields |= {"offset": frame.offset, **_size(frame.size), "z": packing.deflate(frame.data, 6)}
             if frame.parts > 1:
                 fields |= {"part": frame.part, "parts": frame.parts}
         case Resized():
@@ -255,10 +239,10 @@ def _pack(data: bytes) -> dict[str, str]:
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        return {"z": sealing.deflate(data)}
+        return {"z": packing.deflate(data)}
     if len(data) < MIN_DEFLATED_BYTES:
         return {"data": text}
-    packed = sealing.deflate(data)
+    packed = packing.deflate(data)
     return {"z": packed} if len(packed) < len(data) else {"data": text}
 
 
@@ -321,7 +305,7 @@ class _Fields:
             except UnicodeEncodeError as error:  # a lone surrogate, written as \ud800 in JSON
                 raise RemoteProtocolError("data is not Unicode text") from error
         if isinstance(packed, str) and text is None:
-            return sealing.inflate(packed)
+            return packing.inflate(packed)
         raise RemoteProtocolError("a frame needs exactly one of data and z")
 
     def acks(self, *, required: bool) -> dict[str, int]:

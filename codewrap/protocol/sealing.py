@@ -1,4 +1,4 @@
-"""Compress and seal: frames' bytes to text that travels, and back. The only user of cipher and compression.
+"""Seal a frame's text for the way, and open it again. The only user of the cipher.
 
 Sealed form: JSON ``{"nonce": base64(24 bytes), "ciphertext": base64}``, NaCl secretbox (XSalsa20-Poly1305), the form of
 Pusher's encrypted channels, so that the official clients open it unchanged. Nonces are random (192 bits: no counter to keep).
@@ -10,7 +10,6 @@ import base64
 import binascii
 import hashlib
 import json
-import zlib
 
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
@@ -20,8 +19,6 @@ from codewrap.errors import RemoteProtocolError
 KEY_BYTES = SecretBox.KEY_SIZE
 NONCE_BYTES = SecretBox.NONCE_SIZE
 MAC_BYTES = SecretBox.MACBYTES
-# A frame never holds more than a broker's event of 100 KB could; what inflates to more is an attack.
-MAX_INFLATED_BYTES = 4 * 1024 * 1024
 SEALED_FRAMING_BYTES = len('{"nonce":"","ciphertext":""}') + 32
 
 
@@ -54,24 +51,6 @@ def sealed_size(plain_bytes: int) -> int:
 def largest_plain(limit_bytes: int) -> int:
     """The most bytes of text whose sealed form stays within ``limit_bytes``."""
     return (limit_bytes - SEALED_FRAMING_BYTES) // 4 * 3 - MAC_BYTES
-
-
-def deflate(data: bytes, level: int = 1) -> str:
-    """Base64 of raw DEFLATE (RFC 1951). Level 1: the link is bounded by messages long before it is by ratio."""
-    packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return _b64(packer.compress(data) + packer.flush())
-
-
-def inflate(text: str) -> bytes:
-    """Undo `deflate`. Raises RemoteProtocolError on garbage, or when it grows beyond MAX_INFLATED_BYTES."""
-    try:
-        unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-        data = unpacker.decompress(base64.b64decode(text, validate=True), MAX_INFLATED_BYTES)
-    except (binascii.Error, zlib.error, ValueError) as error:
-        raise RemoteProtocolError("compressed data is damaged") from error
-    if unpacker.unconsumed_tail or not unpacker.eof:
-        raise RemoteProtocolError("compressed data is too large or cut short")
-    return data
 
 
 def _b64(data: bytes) -> str:

@@ -1,6 +1,6 @@
 """The server's own keys on disk, made once: its token, and the app of its own hub. A restart must not lock anybody out.
 
-`<state>/codewrap/serve-auth/` is private (0700, ours, no symlinks on the way from `codewrap` on), its files are 0600.
+Its directory and the one above are private (0700, ours, no symlinks), its files are 0600.
 A file appears whole or not at all, and never replaces one that is there.
 """
 
@@ -37,11 +37,11 @@ class HubKeys:
 
 
 class KeyStore:
-    """The private directory under ``state`` (`$XDG_STATE_HOME`). Every method raises StoreError."""
+    """The directory `serve-auth` in ``state``, codewrap's own (`$XDG_STATE_HOME/codewrap`). Every method raises StoreError."""
 
     def __init__(self, state: Path) -> None:
         self._state = state
-        self.directory = state / "codewrap" / "serve-auth"
+        self.directory = state / "serve-auth"
 
     @property
     def token_path(self) -> Path:
@@ -94,18 +94,18 @@ class KeyStore:
     def _opened(self) -> Iterator[int]:
         """The directory as an open descriptor: what it was checked to be is what is used."""
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:
-            directory = os.open(self._state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            stack.callback(os.close, directory)
-            path = self._state
-            for name in ("codewrap", "serve-auth"):
-                path /= name
-                directory = _enter(directory, name, path)
-                stack.callback(os.close, directory)
+        state = _enter(None, self._state, self._state)
+        try:
+            directory = _enter(state, Path(self.directory.name), self.directory)
+        finally:
+            os.close(state)
+        try:
             yield directory
+        finally:
+            os.close(directory)
 
 
-def _enter(parent: int, name: str, path: Path) -> int:
+def _enter(parent: int | None, name: Path, path: Path) -> int:
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=parent)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
+
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +22,8 @@ def runtime_directory(environ: Mapping[str, str]) -> Path:
         path = Path(base)
         if path.is_absolute() and path.is_dir() and os.access(path, os.W_OK):
             return private_directory(path / "codewrap")
+    import tempfile
+
     return private_directory(Path(tempfile.gettempdir()) / f"codewrap-{os.getuid()}")
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codewrap.errors import StoreError
-from codewrap.protocol.frames import Size
+from codewrap.protocol.geometry import Size
 from codewrap.store.files import create_private, private_directory
 
 KEEP_BYTES = 256 * 1024 * 1024
@@ -148,6 +148,8 @@ class LogReader:
 
 def delete(directory: Path) -> None:
     """Remove a session's log; what is gone already is not an error."""
+    import shutil
+
     shutil.rmtree(directory, ignore_errors=True)
 
 

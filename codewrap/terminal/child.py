@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from codewrap.errors import CommandError, CommandNotExecutable, CommandNotFound
-from codewrap.protocol.frames import Size
+from codewrap.protocol.geometry import Size
 
 # Python ignores these at start-up; a command must find them as it would have without us.
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)

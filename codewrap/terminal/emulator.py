@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from avt import Color, Line, Pen, Vt  # type: ignore[attr-defined]  # its stubs do not re-export
 from avt.util import TextUnwrapper  # type: ignore[attr-defined]
 
-from codewrap.protocol.frames import Size
+from codewrap.protocol.geometry import Size
 from codewrap.protocol.sequences import SequenceCutter
 from codewrap.terminal import redraw
 from codewrap.terminal.modes import ModeTracker

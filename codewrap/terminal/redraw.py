@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from codewrap.protocol.frames import Size
+from codewrap.protocol.geometry import Size
 
 BEGIN_FRAME: Final = "\x1b[?2026h"
 END_FRAME: Final = "\x1b[?2026l"

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from codewrap.protocol import frames, pacing
-from codewrap.protocol.frames import Acked, Ended, HostFrame, Notice, Output, Resized, Screen, Size
+from codewrap.protocol.frames import Acked, Ended, HostFrame, Notice, Output, Resized, Screen
+from codewrap.protocol.geometry import Size
 from codewrap.uplink.follower import LogFollower, Piece
 
 # A terminal viewer that lacks more than this gets a screen: it could not read what rushes by.

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from codewrap.protocol.frames import Size
+from codewrap.protocol.geometry import Size
 from codewrap.store.sessionlog import Entry, LogReader
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from codewrap.protocol.frames import Acked, Ended, HostFrame, Notice, Output, Resized, Screen, Size
+from codewrap.protocol.frames import Acked, Ended, HostFrame, Notice, Output, Resized, Screen
+from codewrap.protocol.geometry import Size
 from codewrap.protocol.stream import Incoming
 
 # A frame out of order is waited for so long before what lies between is asked for.

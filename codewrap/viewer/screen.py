@@ -6,7 +6,7 @@ session's screen is asked for again when it goes away.
 
 from __future__ import annotations
 
-from codewrap.protocol.frames import Size
+from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import Sanitizer
 from codewrap.terminal.local import Sink
 
@@ -64,5 +64,5 @@ class TerminalScreen:
         """Undo what the session did to this terminal, and put the cursor below what it shows."""
         restore = self._sanitizer.restore() if self._drawn else b""
         if self._drawn:
-            self._sink.write(restore + b"\x1b[%d;1H\r\n" % self._size.rows)
+            self._sink.write(restore + b"\r\n\x1b[J")
         self._sink.drain(1.0)

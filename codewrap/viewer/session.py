@@ -21,7 +21,8 @@ from typing import TextIO
 
 from codewrap.errors import EXIT_LOST, EXIT_NOT_ATTACHED, CodewrapError, RemoteProtocolError
 from codewrap.protocol import channels, frames, sealing
-from codewrap.protocol.frames import Input, Resize, Size, Sync
+from codewrap.protocol.frames import Input, Resize, Sync
+from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import strip_reports
 from codewrap.terminal.child import get_size
 from codewrap.terminal.local import RawTerminal, Sink

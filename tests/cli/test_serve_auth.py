@@ -163,8 +163,8 @@ def test_an_address_that_is_not_ours_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_state_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "codewrap").mkdir(mode=0o755)
+    (tmp_path / "state/codewrap").mkdir(parents=True, mode=0o700)
+    (tmp_path / "state/codewrap/serve-auth").mkdir(mode=0o755)
     status, _, err = Served(tmp_path).fails()
     assert status == 125
     assert "chmod 700" in err

@@ -21,7 +21,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture
 def store(tmp_path: Path) -> KeyStore:
-    return KeyStore(tmp_path / "state")
+    return KeyStore(tmp_path / "codewrap")
 
 
 def made(store: KeyStore) -> KeyStore:
@@ -31,7 +31,7 @@ def made(store: KeyStore) -> KeyStore:
 
 
 def test_a_restart_finds_the_same_token_and_keys(store: KeyStore, tmp_path: Path) -> None:
-    again = KeyStore(tmp_path / "state")
+    again = KeyStore(tmp_path / "codewrap")
     assert (store.token(), store.hub_keys()) == (again.token(), again.hub_keys())
 
 
@@ -199,10 +199,10 @@ def test_no_json_is_refused(store: KeyStore) -> None:
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StoreError, match="Permission denied"):
-        KeyStore(tmp_path / "state").token()
+        KeyStore(tmp_path / "codewrap").token()
 
 
 def test_a_place_that_is_no_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     with pytest.raises(StoreError):
-        KeyStore(tmp_path / "state").token()
+        KeyStore(tmp_path / "codewrap").token()

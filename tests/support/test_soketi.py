@@ -36,9 +36,7 @@ def test_server_ends_with_the_process_that_started_it() -> None:
         print(server._process.pid, flush=True)
         os.kill(os.getpid(), 9)
     """)
-    ended = subprocess.run(
-        [sys.executable, "-c", owner], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = subprocess.run([sys.executable, "-c", owner], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
     pid = int(ended.stdout)
     try:
         psutil.Process(pid).wait(10)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codewrap.protocol.frames import Size
+from codewrap.protocol.geometry import Size
 from codewrap.protocol.queries import find_queries
 from codewrap.protocol.safety import Sanitizer
 from codewrap.terminal.emulator import Cursor, Screen, ScreenState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codewrap.protocol.frames import Size
+from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import Sanitizer
 from codewrap.terminal.redraw import prologue, rewritten, scrolled_off, tab_stops
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from codewrap.protocol.frames import Size
+from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import Sanitizer
 from codewrap.terminal.emulator import Screen
 from tests.support.node import Node
