@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Final
 
 TITLE_LIMIT: Final = 1024
@@ -28,18 +29,23 @@ _WRITTEN: Final = (1, 5, 12, 45, 69, 1004, 1007, 2004, 2026)
 
 _EVENT: Final = re.compile(
     rb"""\x1b(?:
-      \[ \? (?P<modes> [\d;]{1,128} ) (?P<state> [hl] )
-    | \[ (?P<way> [<>=] ) (?P<flags> \d{0,3} ) (?:;(?P<how> [1-3] ))? (?P<kitty> u )
-    | \[ >4 (?:;(?P<level> \d ))? (?P<keys> m )
-    | \[ (?P<shape> [0-6]? ) (?P<style> \x20q )
+      \[ (?: \? (?P<modes> [\d;]{1,128} ) (?P<state> [hl] )
+           | >4 (?:;(?P<level> \d ))? (?P<keys> m )
+           | (?P<way> [<>=] ) (?P<flags> \d{0,3} ) (?:;(?P<how> [1-3] ))? (?P<kitty> u )
+           | (?P<shape> [0-6]? ) (?P<style> \x20q )
+           | (?P<soft> !p ) )
     | \] (?P<command> (?:[028]|4|1[0-2]|104|11[0-2]) (?:;[^\x07\x18\x1a\x1b]{0,4096})? ) (?P<string> \x07 | \x1b\\ )
-    | \[ (?P<soft> !p )
     | (?P<plain> [c=>] )
     )""",
     re.VERBOSE,
 )
 _COLOUR: Final = re.compile(rb"[#A-Za-z0-9:/ ]{1,40}")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+@lru_cache(maxsize=256)
+def _numbers(text: bytes) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(b";") if number)
 
 
 @dataclass(slots=True)
@@ -123,7 +129,7 @@ class ModeTracker:
         ]
 
     def _set_modes(self, numbers: bytes, on: bool) -> None:
-        for number in [int(text) for text in numbers.split(b";") if text]:
+        for number in _numbers(numbers):
             if number in ALTERNATE_MODES:
                 self.alternate = (self.alternate or number) if on else 0
                 if not on:
