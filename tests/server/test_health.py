@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import pytest
+
 from codewrap.server import health
 from codewrap.server.health import KEPT_S, Health, always, http_probe
 
@@ -39,7 +41,7 @@ def test_a_closed_port_is_none() -> None:
         assert not asyncio.run(http_probe("127.0.0.1", taken.getsockname()[1], tls=False)())
 
 
-def test_a_server_that_is_silent_is_given_up(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_server_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "TIMEOUT_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert not asyncio.run(http_probe("127.0.0.1", silent.getsockname()[1], tls=False)())

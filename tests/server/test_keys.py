@@ -203,6 +203,6 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_a_place_that_is_no_directory_is_named(tmp_path: Path) -> None:
-    (tmp_path / "state").touch()
+    (tmp_path / "codewrap").touch()
     with pytest.raises(StoreError):
         KeyStore(tmp_path / "codewrap").token()
