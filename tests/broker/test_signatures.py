@@ -67,6 +67,12 @@ def test_a_library_that_signs_what_it_sends_passes_too() -> None:
     assert check_request(VECTOR, request, NOW, 600)["info"] == "a,b"
 
 
+@pytest.mark.parametrize("more", [{}, {"info": "a b"}])
+def test_empty_parameters_do_not_matter(more: dict[str, str]) -> None:
+    request = signed(**more)
+    assert check_request(VECTOR, ApiRequest("GET", request.path, f"&{request.query}&", b""), NOW, 600)
+
+
 def test_the_md5_of_an_empty_body_is_accepted() -> None:
     assert check_request(VECTOR, signed(body_md5=hashlib.md5(b"").hexdigest()), NOW, 600)
 
