@@ -145,6 +145,10 @@ class ChannelsClient:
         wanted = self._wanted.get(channel)
         return wanted.authorization.shared_secret if wanted and wanted.authorization else None
 
+    def unanswered(self) -> list[str]:
+        """Channels that were asked for and neither granted nor refused."""
+        return [name for name, wanted in self._wanted.items() if wanted.is_asked and name not in self.subscribed]
+
     def receive(self, text: str) -> Sequence[Action]:
         """Take one frame. What makes no sense is dropped: the other end may be newer, or hostile."""
         try:
@@ -334,7 +338,7 @@ class ChannelsClient:
         """The asked-for channel that an error is about: named by the frame, in the words, or the only one."""
         if "existing subscription" in words.lower() or "client event" in words.lower():
             return None
-        pending = [name for name, wanted in self._wanted.items() if wanted.is_asked and name not in self.subscribed]
+        pending = self.unanswered()
         if channel is not None:
             return channel if channel in pending else None
         named = sorted((name for name in pending if name in words), key=len)

@@ -11,6 +11,7 @@ import functools
 import heapq
 import itertools
 import logging
+import math
 import queue
 import random
 import threading
@@ -28,6 +29,7 @@ from codewrap.transport.base import (
     OpenWire,
     StateChanged,
     SubscriberEvent,
+    SubscriptionFailed,
     Wire,
 )
 from codewrap.transport.channels_client import (
@@ -72,6 +74,7 @@ class _Link:
     unsent: list[str] = field(default_factory=list)
     established_at_s: float | None = None
     pinged_at_s: float | None = None
+    waiting_since_s: dict[str, float] = field(default_factory=dict)
     end: tuple[int | None, str] | None = None
 
 
@@ -243,6 +246,7 @@ class KeptSubscriber:
                 wait_s = self._mind_silence(link, now_s)
                 if wait_s <= 0:
                     return None, "the connection went dead"
+                wait_s = min(wait_s, self._mind_unanswered(link, now_s))
             self._nudge.wait(wait_s)
             self._nudge.clear()
         return link.end or (None, "closed")
@@ -260,6 +264,18 @@ class KeptSubscriber:
             link.pinged_at_s = now_s
             link.wire.send(PING)
         return max(0.0, min(ping_after_s, link.pinged_at_s + self._timing.dead_after_s - now_s))
+
+    def _mind_unanswered(self, link: _Link, now_s: float) -> float:
+        """Tell of subscriptions that the broker leaves without any answer. Returns when to look again."""
+        patience_s = self._timing.connect_timeout_s
+        with self._lock:
+            waiting = link.client.unanswered()
+            for channel in waiting:
+                since_s = link.waiting_since_s.setdefault(channel, now_s)
+                if now_s - since_s >= patience_s:
+                    link.waiting_since_s[channel] = math.inf  # told once; should it come yet, it counts
+                    self._tell(SubscriptionFailed(channel, None, "the broker does not answer"))
+        return patience_s
 
     def _leave(self, link: _Link) -> None:
         with self._lock:

@@ -195,6 +195,22 @@ def test_other_failures_of_the_authorizer_are_told(problem: Exception, caplog: p
         assert wire.hears("pusher:subscribe")["data"] == {"channel": "private-b", "auth": "k:1.1"}
 
 
+def test_a_subscription_without_any_answer_is_told_once_and_still_counts_when_it_comes() -> None:
+    wires, deliveries = Wires(), Deliveries()
+    with kept(wires, deliveries, timing=Timing(ping_after_s=0.05, connect_timeout_s=0.2)) as subscriber:
+        subscriber.subscribe("news")
+        wire = wires.next()
+        wire.greets()
+        wire.hears("pusher:subscribe")
+        assert deliveries.wait_for(SubscriptionFailed) == SubscriptionFailed("news", None, "the broker does not answer")
+        for _ in range(6):  # long enough to be told again
+            wire.hears("pusher:ping")
+            wire.says("pusher:pong", {})
+        wire.says(SUCCEEDED, "{}", "news")
+        deliveries.wait_for(Subscribed)
+    assert len([event for event in deliveries.all if isinstance(event, SubscriptionFailed)]) == 1
+
+
 def test_a_slow_authorizer_does_not_hold_up_events() -> None:
     wires, deliveries, authorizer = Wires(), Deliveries(), ScriptedAuthorizer()
     with kept(wires, deliveries, authorizer) as subscriber:
