@@ -12,9 +12,8 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codewrap.cli.connections import Access, HostParts, direct_host, gateway_host, member_of, with_retries
 from codewrap.config import Gateway
@@ -24,9 +23,15 @@ from codewrap.protocol.hostlink import Decoder, Kind, Message
 from codewrap.protocol.pacing import BrokerLimits
 from codewrap.store import sessionlog
 from codewrap.transport.base import AppCredentials, Deliver, Endpoint
-from codewrap.uplink.composer import Composer
+from codewrap.uplink.composer import Composer, ScreenState
+from codewrap.uplink.driving import LoopDriver, PollDriver
 from codewrap.uplink.follower import LogFollower
-from codewrap.uplink.session import HostSocket, UplinkPlan, UplinkSession
+from codewrap.uplink.hostsocket import HostSocket
+from codewrap.uplink.inputpath import UplinkPlan
+from codewrap.uplink.session import UplinkSession
+
+if TYPE_CHECKING:
+    from codewrap.broker.serving import HubServer
 
 
 def main() -> None:
@@ -58,7 +63,7 @@ class Uplink:
         self._connection = connection
         self._host = HostSocket(connection)
         self._directory = Path(configuration["log_directory"])
-        self._stop_hub: Callable[[], None] = lambda: None
+        self._hub: HubServer | None = None
 
     def run(self) -> None:
         """Until the session is over and told."""
@@ -70,57 +75,76 @@ class Uplink:
             answers_queries=self._configuration["pty"] and self._configuration["headless"],
         )
         follower = LogFollower(sessionlog.LogReader(self._directory))
-        session = UplinkSession(plan, self._host, follower)
+        follower.refresh()
+        if self._configuration["mode"] == "embedded":
+            self._start_hub()
+        driver = self._driver()
+        session = UplinkSession(plan, self._host, follower, driver.wake)
         parts = with_retries(lambda: self._connect(session.deliver), self._stopped, self._notice)
-        if parts is None:
-            self._tidy_up(session)
-            return
-        composer = self._composer(plan, follower, parts.limits)
-        try:
-            session.run(composer, parts.publisher, parts.subscriber, parts.output_secret)
-        finally:
-            self._stop_hub()
-        self._tidy_up(session)
+        if parts is not None:
+            composer = self._composer(plan, follower, parts.limits)
+            try:
+                session.begin(composer, parts.publisher, parts.subscriber, parts.output_secret)
+                driver.run(session)
+            finally:
+                parts.subscriber.close()
+                parts.publisher.close()
+        if self._hub is not None:
+            self._hub.stop()
+        self._tidy_up(finished=parts is None or session.over)
+
+    def _driver(self) -> PollDriver | LoopDriver:
+        loop = self._hub.runtime.loop if self._hub is not None else None
+        return PollDriver() if loop is None else LoopDriver(loop)
 
     def _composer(self, plan: UplinkPlan, follower: LogFollower, limits: BrokerLimits) -> Composer:
         rows, cols = self._configuration["size"]
         size = Size(rows=rows, cols=cols)
-        screen = None
+        screen: ScreenState | None = None
         if self._configuration["pty"]:
             from codewrap.terminal.emulator import Screen
+            from codewrap.uplink.answers import AnsweringScreen
 
-            screen = Screen(size)
+            screen = engine = Screen(size)
+            if plan.answers_queries:
+                silent_until = follower.end if self._configuration["resumed"] else 0
+                screen = AnsweringScreen(engine, self._answer, silent_until)
         return Composer(plan.epoch, follower, screen, size, limits, sealed=plan.encrypted)
+
+    def _answer(self, data: bytes) -> None:
+        self._host.send(Message(Kind.ANSWER, body=data))
 
     def _connect(self, deliver: Deliver) -> HostParts:
         user = self._configuration["user"]
-        if self._configuration["mode"] == "embedded":
-            return self._embedded(user, deliver)
+        if self._hub is not None:
+            return self._embedded(self._hub, user, deliver)
         if self._configuration["mode"] == "direct":
             return direct_host(_access(self._configuration["broker"]), user, deliver)
         gateway = Gateway(**self._configuration["gateway"])
         return gateway_host(gateway, self._configuration["session"], user, deliver)
 
-    def _embedded(self, user: str, deliver: Deliver) -> HostParts:
-        """The hub in this process; publishing and subscribing go to it without a socket."""
+    def _start_hub(self) -> None:
         from codewrap.broker.app import HubRuntime
         from codewrap.broker.apps import App
         from codewrap.broker.serving import HubServer
+
+        hub = self._configuration["hub"]
+        listener = socket.socket(fileno=os.dup(self._configuration["listen_fd"]))
+        self._hub = HubServer(HubRuntime(App(hub["app_id"], hub["key"], hub["secret"])), listener=listener)
+        self._hub.start()
+
+    def _embedded(self, hub: HubServer, user: str, deliver: Deliver) -> HostParts:
+        """The hub is in this process: publishing and subscribing go to it without a socket."""
+        from codewrap.broker.inprocess import HubPublisher
         from codewrap.cli.connections import HUB_EVENT_BYTES, KnownSecrets
         from codewrap.transport.authorize import SecretAuthorizer
         from codewrap.transport.local import LocalSubscriber
-        from codewrap.transport.publish import CallableBackend, PusherPublisher
 
         access = Access.to_hub(self._configuration["hub"])
-        listener = socket.socket(fileno=os.dup(self._configuration["listen_fd"]))
-        credentials = access.credentials
-        server = HubServer(HubRuntime(App(credentials.app_id, credentials.key, credentials.secret)), listener=listener)
-        server.start()
-        self._stop_hub = server.stop
-        authorizer = SecretAuthorizer(credentials, access.master_key, member_of(user, "host"))
-        publisher = PusherPublisher(credentials, access.api, event_bytes=HUB_EVENT_BYTES, backend=CallableBackend(server.request))
-        subscriber = LocalSubscriber(server.open_local, authorizer, deliver)
-        return HostParts(publisher, subscriber, KnownSecrets(authorizer), BrokerLimits(event_bytes=HUB_EVENT_BYTES))
+        authorizer = SecretAuthorizer(access.credentials, access.master_key, member_of(user, "host"))
+        subscriber = LocalSubscriber(hub.open_local, authorizer, deliver)
+        limits = BrokerLimits(event_bytes=HUB_EVENT_BYTES)
+        return HostParts(HubPublisher(hub.runtime), subscriber, KnownSecrets(authorizer), limits)
 
     def _stopped(self, wait_s: float) -> bool:
         """Wait; True when the session is over before the server was ever reached."""
@@ -135,9 +159,9 @@ class Uplink:
     def _notice(self, text: str) -> None:
         self._host.send(Message(Kind.NOTICE, {"text": text}))
 
-    def _tidy_up(self, session: UplinkSession) -> None:
+    def _tidy_up(self, *, finished: bool) -> None:
         """The log goes with the session; a loop that ended for another reason leaves it to the next uplink."""
-        if session.over:
+        if finished:
             with contextlib.suppress(CodewrapError):
                 sessionlog.delete(self._directory)
 

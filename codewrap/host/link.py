@@ -23,6 +23,7 @@ RESTART_FIRST_S = 0.1
 RESTART_MOST_S = 10.0
 STABLE_S = 5.0  # an uplink that lived so long failed for a new reason: begin with the short wait again
 MAX_UNSENT_BYTES = 1024 * 1024
+READ_BYTES = 65_536  # a larger buffer would be mapped and unmapped by the C library at every read
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +88,15 @@ class UplinkLink:
         self._decoder = hostlink.Decoder()
         self._unsent.clear()
         self._armed = False
-        self._send(Message(Kind.CONFIGURE, body=_json_bytes(self._launch.configuration)))
+        configuration = {**self._launch.configuration, "resumed": self.restarts > 0}
+        self._send(Message(Kind.CONFIGURE, body=_json_bytes(configuration)))
 
     def receive(self, now_s: float) -> list[Message]:
         """Messages that have come. An uplink that is gone, or talks nonsense, is replaced."""
         if self._socket is None:
             return []
         try:
-            data = self._socket.recv(262_144)
+            data = self._socket.recv(READ_BYTES)
         except BlockingIOError:
             return []
         except OSError:

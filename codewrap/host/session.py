@@ -303,6 +303,9 @@ class _Loop:
                 self._write_child()
             case Kind.RESIZE if self._terminal is None and self._child.on_terminal and not self._read_only:
                 self._resize(Size(rows=header["rows"], cols=header["cols"]).clamped())
+            case Kind.ANSWER if self._child.input_fd >= 0:
+                self._input.put_local(message.body)
+                self._write_child()
             case Kind.NOTICE:
                 self._notice(header["text"])
             case Kind.WATCHERS:

@@ -32,6 +32,7 @@ class Kind(enum.IntEnum):
     WATCHERS = 8  # U: {"count": n}
     NOTICE = 9  # U: {"text"} a line for the person at the host
     DONE = 10  # U: {"events", "bytes", ...}: the end report
+    ANSWER = 11  # U: what a terminal answers to a question in the output, to be typed
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,11 @@ class Composer:
 
     # -- the terminal's state ----------------------------------------------------------------------------------
 
+    @property
+    def lag_bytes(self) -> int:
+        """How far the terminal's state is behind the log."""
+        return self._follower.end - self._fed if self._screen is not None else 0
+
     def catch_up(self, most_bytes: int) -> bool:
         """Feed the terminal's state from the log, at most so many bytes; True when there is more."""
         follower = self._follower

@@ -1,26 +1,21 @@
-"""The uplink's loop: follows the log, hears viewers, publishes. One thread owns everything here but the way of keystrokes.
+"""The uplink's session: follows the log, hears viewers, publishes. A driver calls it; it waits for nothing itself but a publish.
 
-Keystrokes do not queue behind publishing: the subscriber's own thread opens a frame and puts it on the socket to the host,
-which never blocks. Everything else that comes from the network is enqueued for the loop (bounded; full: the oldest is
-dropped, since each request is repeated by who made it and presence is told again at every reconnect).
+Keystrokes take their own way (`inputpath.py`). Everything else that comes from the network is enqueued (bounded; full: the
+oldest is dropped, since each request is repeated by who made it and presence is told again at every reconnect).
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import selectors
-import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from codewrap.errors import AuthError, CodewrapError, LocalProtocolError, RemoteProtocolError, TransportError
-from codewrap.protocol import channels, frames, hostlink, sealing
-from codewrap.protocol.frames import Input, Resize, Sync
+from codewrap.protocol import channels, frames, sealing
+from codewrap.protocol.frames import Sync
 from codewrap.protocol.hostlink import Kind, Message
 from codewrap.protocol.pacing import MAX_BATCH
 from codewrap.transport.base import (
@@ -38,29 +33,21 @@ from codewrap.transport.base import (
 )
 from codewrap.uplink.composer import FEED_BYTES, Batch, Composer
 from codewrap.uplink.follower import LogFollower
+from codewrap.uplink.hostsocket import HostSocket
+from codewrap.uplink.inputpath import InputPath, SecretOf, UplinkPlan
+from codewrap.uplink.watchers import Watchers
 
 MAX_QUEUED = 10_000
-MAX_UNSENT_BYTES = 1024 * 1024
 RETRY_FIRST_S, RETRY_MOST_S = 0.2, 10.0
 REFUSED_RETRY_S = 30.0
-# Nobody watches: the terminal's state is kept up in big blocks this often, not at every line.
+# Nobody watches: the log is looked at this often, in big blocks, not at every line.
 UNWATCHED_LOOK_S = 0.1
+# Somebody watches: the terminal's state is fed when output pauses, or when it lags so far that a screen would take long.
+IDLE_FEED_S = 0.03
+MAX_LAG_BYTES = 512 * 1024
 # After the child's end viewers are given so long to hear of it, also those whose connection is just being restored.
 LINGER_S = 5.0
 LINGER_WATCHED_S = 1.0
-
-SecretOf = Callable[[str], bytes | None]
-
-
-@dataclass(slots=True)
-class UplinkPlan:
-    """What the loop is told of the session."""
-
-    session: str
-    epoch: str
-    encrypted: bool
-    read_only: bool
-    answers_queries: bool
 
 
 @dataclass(slots=True)
@@ -69,88 +56,6 @@ class _Spent:
     bytes: int = 0
     peak_watchers: int = 0
     failures: int = 0
-
-
-class HostSocket:
-    """The socket to the host, written by two threads: never blocks, refuses when MAX_UNSENT_BYTES wait."""
-
-    def __init__(self, connected: socket.socket) -> None:
-        connected.setblocking(False)
-        self._socket = connected
-        self._lock = threading.Lock()
-        self._unsent = bytearray()
-        self._decoder = hostlink.Decoder()
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    @property
-    def wants_to_write(self) -> bool:
-        return bool(self._unsent)
-
-    def send(self, message: Message) -> bool:
-        """False when the host does not take it now: it is dropped."""
-        data = hostlink.encode(message)
-        with self._lock:
-            if len(self._unsent) > MAX_UNSENT_BYTES:
-                return False
-            self._unsent += data
-            self._flush()
-        return True
-
-    def flush(self) -> None:
-        with self._lock:
-            self._flush()
-
-    def receive(self) -> list[Message] | None:
-        """Messages that have come; None when the host is gone."""
-        try:
-            data = self._socket.recv(262_144)
-        except BlockingIOError:
-            return []
-        except OSError:
-            return None
-        return self._decoder.feed(data) if data else None
-
-    def _flush(self) -> None:
-        with contextlib.suppress(OSError):
-            while self._unsent:
-                del self._unsent[: self._socket.send(self._unsent)]
-
-
-class InputPath:
-    """From a sealed input event to the host, in the subscriber's thread. What cannot be opened or is not for us is dropped."""
-
-    def __init__(self, plan: UplinkPlan, host: HostSocket, secret_of: SecretOf) -> None:
-        self._plan = plan
-        self._host = host
-        self._secret_of = secret_of
-        self._input_channel = channels.input_channel(plan.session)
-        self._sealed_channel = channels.sealed_input_channel(plan.session)
-
-    def take(self, event: Received) -> bool:
-        """True when ``event`` was on a channel of input (and is dealt with)."""
-        if event.channel not in (self._input_channel, self._sealed_channel):
-            return False
-        if not self._plan.read_only:
-            with contextlib.suppress(RemoteProtocolError):
-                self._pass_on(frames.decode_viewer(self._opened(event)))
-        return True
-
-    def _opened(self, event: Received) -> str:
-        if event.channel == self._sealed_channel:
-            return event.data  # Pusher's own encryption: opened by the subscriber
-        key = self._secret_of(self._sealed_channel)
-        return event.data if key is None else sealing.unseal(event.data, key)
-
-    def _pass_on(self, frame: frames.ViewerFrame) -> None:
-        if frame.epoch != self._plan.epoch:
-            return
-        match frame:
-            case Input():
-                self._host.send(Message(Kind.INPUT, {"writer": frame.writer, "offset": frame.offset}, frame.data))
-            case Resize():
-                self._host.send(Message(Kind.RESIZE, {"rows": frame.size.rows, "cols": frame.size.cols}))
 
 
 @dataclass(slots=True)
@@ -169,42 +74,18 @@ class _Retry:
         self.wait_s, self.due_s = RETRY_FIRST_S, 0.0
 
 
-@dataclass(slots=True)
-class _Watchers:
-    """Who is on the presence channel, hosts apart from viewers."""
-
-    viewers: set[str] = field(default_factory=set)
-    hosts: set[str] = field(default_factory=set)
-
-    def add(self, user_id: str, info: dict[str, object]) -> bool:
-        """True when it is a viewer we did not know."""
-        known = self.hosts if info.get("role") == "host" else self.viewers
-        new = user_id not in known
-        known.add(user_id)
-        return new and known is self.viewers
-
-    def remove(self, user_id: str) -> None:
-        self.viewers.discard(user_id)
-        self.hosts.discard(user_id)
-
-    def clear(self) -> None:
-        self.viewers.clear()
-        self.hosts.clear()
-
-
 class UplinkSession:
     """Runs until the child has ended and that is delivered, or the host is gone."""
 
-    def __init__(self, plan: UplinkPlan, host: HostSocket, follower: LogFollower) -> None:
+    def __init__(self, plan: UplinkPlan, host: HostSocket, follower: LogFollower, wake: Callable[[], None]) -> None:
         self._plan = plan
         self._host = host
         self._follower = follower
         self._output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
         self._presence_channel = channels.presence_channel(plan.session)
         self._queue: deque[SubscriberEvent] = deque(maxlen=MAX_QUEUED)
-        self._wake_read, self._wake_write = os.pipe()
-        self._woken = False
-        self._watchers = _Watchers()
+        self._wake = wake
+        self._watchers = Watchers()
         self._spent = _Spent()
         self._retry = _Retry()
         self._batch: Batch | None = None
@@ -220,8 +101,7 @@ class UplinkSession:
         self._armed = False
         self._arm_at_s = 0.0
         self._connected = False
-        for fd in (self._wake_read, self._wake_write):
-            os.set_blocking(fd, False)
+        self._feed_at_s = 0.0
 
     # -- called from other threads -----------------------------------------------------------------------------
 
@@ -230,19 +110,21 @@ class UplinkSession:
         if isinstance(event, Received) and self._input_path is not None and self._input_path.take(event):
             return
         self._queue.append(event)
-        if not self._woken:
-            self._woken = True
-            with contextlib.suppress(OSError):
-                os.write(self._wake_write, b".")
+        self._wake()
 
-    # -- the loop ----------------------------------------------------------------------------------------------
+    # -- called by a driver, in one thread ----------------------------------------------------------------------
 
     @property
     def over(self) -> bool:
         """The child has ended, or the host is gone: nobody will need the log."""
         return self._finishing
 
-    def run(self, composer: Composer, publisher: Publisher, subscriber: Subscriber, output_secret: SecretOf) -> None:
+    @property
+    def host(self) -> HostSocket | None:
+        """What to wait for; None once the host is gone."""
+        return None if self._host_gone else self._host
+
+    def begin(self, composer: Composer, publisher: Publisher, subscriber: Subscriber, output_secret: SecretOf) -> None:
         """``output_secret`` gives the key of the output channel; it may block and raise CodewrapError."""
         self._composer = composer
         self._publisher = publisher
@@ -252,62 +134,47 @@ class UplinkSession:
             subscriber.subscribe(channel)
         subscriber.start()
         self._arm()
-        try:
-            while self._turn():
-                pass
-        finally:
-            subscriber.close()
-            publisher.close()
+
+    def step(self) -> bool:
+        """Do what there is to do. Call it when the host's socket had something, after ``wake``, and when `timeout_s` is over.
+
+        False when the session is over and told.
+        """
+        self._hear()
+        self._follower.refresh()
+        now_s = time.monotonic()
+        self._speak(now_s)
+        self._feed(now_s)
+        self._arm()
+        return not self._may_leave(now_s)
+
+    def timeout_s(self) -> float | None:
+        """Seconds until `step` is due by itself; None when it is not."""
+        now_s = time.monotonic()
+        waits = []
+        if self._batch is not None:
+            waits.append(self._retry.due_s - now_s)
+        else:
+            say = self._composer.wait_s(now_s)
+            if say is not None:
+                waits.append(max(say, self._retry.due_s - now_s))
+        if self._composer.lag_bytes:
+            waits.append(self._feed_at_s - now_s)
+        if self._leave_at_s is not None:
+            waits.append(self._leave_at_s - now_s)
+        if not self._armed and not self._host_gone:
+            waits.append(self._arm_at_s - now_s)
+        return max(0.0, min(waits)) if waits else None
 
     def _channels(self) -> Sequence[str]:
         session = self._plan.session
         return (channels.sealed_input_channel(session), channels.input_channel(session), self._presence_channel)
 
-    def _turn(self) -> bool:
-        self._wait()
-        self._hear()
-        self._follower.refresh()
-        now_s = time.monotonic()
-        behind = self._composer.catch_up(16 * FEED_BYTES) if not self._composer.watchers else False
-        self._speak(now_s)
-        if not behind:
-            self._arm()
-        return not self._may_leave(now_s)
-
-    def _wait(self) -> None:
-        with selectors.PollSelector() as poller:
-            poller.register(self._wake_read, selectors.EVENT_READ)
-            if self._host.fileno() >= 0 and not self._host_gone:
-                events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._host.wants_to_write else 0)
-                poller.register(self._host.fileno(), events)
-            for key, events in poller.select(self._timeout_s()):
-                if key.fd == self._wake_read:
-                    self._drain_wake()
-                    continue
-                if events & selectors.EVENT_WRITE:
-                    self._host.flush()
-                if events & selectors.EVENT_READ:
-                    self._from_host()
-
-    def _timeout_s(self) -> float | None:
-        now_s = time.monotonic()
-        waits = []
-        if self._batch is not None:
-            waits.append(max(0.0, self._retry.due_s - now_s))
-        else:
-            say = self._composer.wait_s(now_s)
-            if say is not None:
-                waits.append(max(say, self._retry.due_s - now_s))
-        if self._leave_at_s is not None:
-            waits.append(max(0.0, self._leave_at_s - now_s))
-        if not self._armed and not self._host_gone:
-            waits.append(max(0.0, self._arm_at_s - now_s))
-        return min(waits, default=None)
-
-    def _drain_wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._wake_read, 4096)
-        self._woken = False
+    def _feed(self, now_s: float) -> None:
+        """Keep the terminal's state up, a block at a time: at once where questions must be answered or nobody waits for us."""
+        lag_bytes = self._composer.lag_bytes
+        if lag_bytes and (now_s >= self._feed_at_s or lag_bytes > MAX_LAG_BYTES):
+            self._composer.catch_up(FEED_BYTES)
 
     def _arm(self) -> None:
         """Ask the host to say when the log grows: at once when somebody watches, else by and by."""
@@ -316,7 +183,8 @@ class UplinkSession:
 
     # -- the host ----------------------------------------------------------------------------------------------
 
-    def _from_host(self) -> None:
+    def hear_host(self) -> None:
+        """Its socket is readable."""
         try:
             messages = self._host.receive()
         except LocalProtocolError:
@@ -328,7 +196,7 @@ class UplinkSession:
             match message.kind:
                 case Kind.GROWN:
                     self._armed = False
-                    self._arm_at_s = 0.0 if self._composer.watchers else time.monotonic() + UNWATCHED_LOOK_S
+                    self._log_has_grown(time.monotonic())
                 case Kind.WRITTEN:
                     self._composer.acknowledge(message.header["acks"], time.monotonic())
                 case Kind.FINISH:
@@ -336,6 +204,11 @@ class UplinkSession:
                     self._armed = True
                 case _:
                     pass
+
+    def _log_has_grown(self, now_s: float) -> None:
+        eager = self._plan.answers_queries
+        self._arm_at_s = 0.0 if self._composer.watchers or eager else now_s + UNWATCHED_LOOK_S
+        self._feed_at_s = 0.0 if not self._composer.watchers or eager else now_s + IDLE_FEED_S
 
     def _host_left(self) -> None:
         self._host_gone = self._finishing = True

@@ -1,0 +1,65 @@
+"""The way of keystrokes: from an event, in the subscriber's own thread, straight onto the socket to the host.
+
+They do not queue behind publishing. What cannot be opened, is of another run or comes to a read-only session is dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from codewrap.errors import RemoteProtocolError
+from codewrap.protocol import channels, frames, sealing
+from codewrap.protocol.frames import Input, Resize
+from codewrap.protocol.hostlink import Kind, Message
+from codewrap.transport.base import Received
+from codewrap.uplink.hostsocket import HostSocket
+
+SecretOf = Callable[[str], bytes | None]
+
+
+@dataclass(slots=True)
+class UplinkPlan:
+    """What the loop is told of the session."""
+
+    session: str
+    epoch: str
+    encrypted: bool
+    read_only: bool
+    answers_queries: bool
+
+
+class InputPath:
+    """From a sealed input event to the host, in the subscriber's thread. What cannot be opened or is not for us is dropped."""
+
+    def __init__(self, plan: UplinkPlan, host: HostSocket, secret_of: SecretOf) -> None:
+        self._plan = plan
+        self._host = host
+        self._secret_of = secret_of
+        self._input_channel = channels.input_channel(plan.session)
+        self._sealed_channel = channels.sealed_input_channel(plan.session)
+
+    def take(self, event: Received) -> bool:
+        """True when ``event`` was on a channel of input (and is dealt with)."""
+        if event.channel not in (self._input_channel, self._sealed_channel):
+            return False
+        if not self._plan.read_only:
+            with contextlib.suppress(RemoteProtocolError):
+                self._pass_on(frames.decode_viewer(self._opened(event)))
+        return True
+
+    def _opened(self, event: Received) -> str:
+        if event.channel == self._sealed_channel:
+            return event.data  # Pusher's own encryption: opened by the subscriber
+        key = self._secret_of(self._sealed_channel)
+        return event.data if key is None else sealing.unseal(event.data, key)
+
+    def _pass_on(self, frame: frames.ViewerFrame) -> None:
+        if frame.epoch != self._plan.epoch:
+            return
+        match frame:
+            case Input():
+                self._host.send(Message(Kind.INPUT, {"writer": frame.writer, "offset": frame.offset}, frame.data))
+            case Resize():
+                self._host.send(Message(Kind.RESIZE, {"rows": frame.size.rows, "cols": frame.size.cols}))
