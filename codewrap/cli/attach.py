@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -121,6 +122,7 @@ class Attachment:
                 endpoint=parts.endpoint,
                 input_interval_s=parts.input_interval_s,
             )
+            gc.freeze()  # what is here now stays: the collector need not look at it with every keystroke
             session = ViewerSession(plan, parts.subscriber, mailbox, parts.send_over_http)
             departure = session.run(terminal, self._stdin_fd(terminal is not None))
         self._say(departure.text)

@@ -6,6 +6,7 @@ Reads its configuration from the socket (no secret is ever in an argument or the
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import select
@@ -83,6 +84,8 @@ class Uplink:
         parts = with_retries(lambda: self._connect(session.deliver), self._stopped, self._notice)
         if parts is not None:
             composer = self._composer(plan, follower, parts.limits)
+            gc.collect()
+            gc.freeze()  # what is here now stays: the collector need not look at it with every keystroke
             try:
                 session.begin(composer, parts.publisher, parts.subscriber, parts.output_secret)
                 driver.run(session)

@@ -19,6 +19,8 @@ from codewrap.errors import LocalProtocolError
 from codewrap.protocol import hostlink
 from codewrap.protocol.hostlink import Kind, Message
 
+# A program that echoes has done so by then; one that does not must not leave its writer waiting.
+ACK_WAIT_S = 0.01
 RESTART_FIRST_S = 0.1
 RESTART_MOST_S = 10.0
 STABLE_S = 5.0  # an uplink that lived so long failed for a new reason: begin with the short wait again
@@ -49,10 +51,12 @@ class UplinkLink:
         self._pid = 0
         self._started_s = 0.0
         self._restart_wait_s = RESTART_FIRST_S
-        self.restart_at_s: float | None = None
+        self._restart_at_s: float | None = None
         self.restarts = 0
         self.finished = False
         self._news = False
+        self._acks: dict[str, int] = {}
+        self._acks_due_s: float | None = None
         self._ever_ran = False
 
     def fileno(self) -> int:
@@ -71,7 +75,7 @@ class UplinkLink:
 
     def start(self, now_s: float) -> None:
         """Start the process (again). A machine that cannot start it now is tried again later."""
-        self.restart_at_s = None
+        self._restart_at_s = None
         self._started_s = now_s
         ours, theirs = socket.socketpair()
         try:
@@ -116,13 +120,29 @@ class UplinkLink:
         """There is something new in the log: said at once when the uplink waits for it, else when it asks next."""
         if self._armed:
             self._armed = False
-            self._send(_GROWN)
+            self._send(_GROWN, self._acknowledgements())
         else:
             self._news = True
 
-    def written(self, acks: dict[str, int]) -> None:
-        """Input that is written to the child."""
-        self._send(Message(Kind.WRITTEN, {"acks": acks}))
+    def written(self, acks: dict[str, int], now_s: float) -> None:
+        """Input that is written to the child: told with the next growth, which most often is its echo, or soon by itself."""
+        if acks:
+            self._acks.update(acks)
+            self._acks_due_s = self._acks_due_s or now_s + ACK_WAIT_S
+
+    @property
+    def due_s(self) -> float | None:
+        """When `look_after` has something to do; None when it has not."""
+        if self._restart_at_s is None or self._acks_due_s is None:
+            return self._restart_at_s or self._acks_due_s
+        return min(self._restart_at_s, self._acks_due_s)
+
+    def look_after(self, now_s: float) -> None:
+        """Do what is due."""
+        if self._acks_due_s is not None and now_s >= self._acks_due_s:
+            self._send(self._acknowledgements())
+        if self._restart_at_s is not None and now_s >= self._restart_at_s:
+            self.start(now_s)
 
     def finish(self) -> None:
         """The log is complete."""
@@ -157,10 +177,14 @@ class UplinkLink:
             self.grown()
         return True
 
-    def _send(self, message: Message) -> None:
+    def _acknowledgements(self) -> Message | None:
+        acks, self._acks, self._acks_due_s = self._acks, {}, None
+        return Message(Kind.WRITTEN, {"acks": acks}) if acks else None
+
+    def _send(self, *messages: Message | None) -> None:
         if self._socket is None:
             return
-        data = hostlink.encode(message)
+        data = b"".join(hostlink.encode(message) for message in messages if message is not None)
         if not self._unsent:
             try:
                 data = data[self._socket.send(data) :]
@@ -181,7 +205,7 @@ class UplinkLink:
     def _schedule_restart(self, now_s: float) -> None:
         if now_s - self._started_s > STABLE_S:
             self._restart_wait_s = RESTART_FIRST_S
-        self.restart_at_s = now_s + self._restart_wait_s
+        self._restart_at_s = now_s + self._restart_wait_s
         self._restart_wait_s = min(self._restart_wait_s * 2, RESTART_MOST_S)
 
     def _kill(self) -> None:

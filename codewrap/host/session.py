@@ -127,9 +127,8 @@ class _Loop:
         return wanted
 
     def _timeout_s(self) -> float | None:
-        if self._link.restart_at_s is None:
-            return None
-        return max(0.0, self._link.restart_at_s - time.monotonic())
+        due_s = self._link.due_s
+        return None if due_s is None else max(0.0, due_s - time.monotonic())
 
     def _turn(self, timeout_s: float | None) -> None:
         wanted = self._interests()
@@ -137,8 +136,8 @@ class _Loop:
             self._rewatch(wanted)
         for key, events in self._selector.select(timeout_s):
             self._ready(key.fd, events)
-        if self._link.restart_at_s is not None and time.monotonic() >= self._link.restart_at_s:
-            self._link.start(time.monotonic())
+        if self._link.due_s is not None:
+            self._link.look_after(time.monotonic())
 
     def _rewatch(self, wanted: dict[int, int]) -> None:
         for fd in self._watched.keys() - wanted.keys():
@@ -207,9 +206,7 @@ class _Loop:
                 self._input.drop()
                 self._child.close_stdin()
                 break
-        acks = self._input.take_acknowledgements()
-        if acks:
-            self._link.written(acks)
+        self._link.written(self._input.take_acknowledgements(), time.monotonic())
         if self._stdin_fd == -2 and not self._input:
             self._child.close_stdin()
 

@@ -19,6 +19,8 @@ from codewrap.protocol.geometry import MAX_COLS, MAX_ROWS, MIN_COLS, MIN_ROWS, S
 VERSION = 1
 MAX_OFFSET = 1 << 53  # JSON numbers stay exact in every client's language up to here
 MAX_SCREEN_PARTS = 200
+# Made once: `json.dumps` with options builds an encoder at every call.
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -179,7 +181,7 @@ def encode(frame: HostFrame | ViewerFrame) -> str:
             fields |= {"type": "resize", "writer": frame.writer, **_size(frame.size)}
         case Sync():
             fields |= {"from": frame.offset, "want": frame.want}
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return _to_json(fields)
 
 
 def decode_host(text: str) -> HostFrame:

@@ -45,11 +45,12 @@ class Message:
 
 
 _EMPTY = b"{}"
+_to_json = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` would build one at every call
 
 
 def encode(message: Message) -> bytes:
     """The bytes of ``message``. Raises LocalProtocolError when it is too large."""
-    header = json.dumps(message.header, separators=(",", ":")).encode() if message.header else _EMPTY
+    header = _to_json(message.header).encode() if message.header else _EMPTY
     if len(header) > 0xFFFF or len(message.body) > MAX_MESSAGE_BYTES:
         raise LocalProtocolError(f"a message of kind {message.kind.name} is too large")
     return _PREFIX.pack(_AFTER_LENGTH + len(header) + len(message.body), message.kind, len(header)) + header + message.body

@@ -11,14 +11,14 @@ import binascii
 import hashlib
 import json
 
+from nacl.bindings import crypto_secretbox, crypto_secretbox_open
 from nacl.exceptions import CryptoError
-from nacl.secret import SecretBox
 
 from codewrap.errors import RemoteProtocolError
 
-KEY_BYTES = SecretBox.KEY_SIZE
-NONCE_BYTES = SecretBox.NONCE_SIZE
-MAC_BYTES = SecretBox.MACBYTES
+KEY_BYTES = 32
+NONCE_BYTES = 24
+MAC_BYTES = 16
 SEALED_FRAMING_BYTES = len('{"nonce":"","ciphertext":""}') + 32
 
 
@@ -29,7 +29,7 @@ def shared_secret(channel: str, master_key: bytes) -> bytes:
 
 def seal(text: str, key: bytes, nonce: bytes) -> str:
     """Seal ``text`` under a 32-byte key and a fresh 24-byte nonce; returns the JSON that travels."""
-    ciphertext = SecretBox(key).encrypt(text.encode(), nonce).ciphertext
+    ciphertext = crypto_secretbox(text.encode(), nonce, key)
     return f'{{"nonce":"{_b64(nonce)}","ciphertext":"{_b64(ciphertext)}"}}'
 
 
@@ -38,7 +38,7 @@ def unseal(sealed: str, key: bytes) -> str:
     try:
         box = json.loads(sealed)
         nonce, ciphertext = base64.b64decode(box["nonce"]), base64.b64decode(box["ciphertext"])
-        return SecretBox(key).decrypt(ciphertext, nonce).decode()
+        return crypto_secretbox_open(ciphertext, nonce, key).decode()
     except (ValueError, KeyError, TypeError, CryptoError, RecursionError) as error:
         raise RemoteProtocolError("an event cannot be opened: altered, or sealed with another key") from error
 

@@ -22,6 +22,7 @@ from codewrap.store.files import create_private, private_directory
 KEEP_BYTES = 256 * 1024 * 1024
 HOLE_BYTES = 16 * 1024 * 1024  # given back at once: a hole costs one system call for this much output
 MARK_INTERVAL_S = 0.02  # times of output are kept this finely
+_to_json = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` would build one at every call
 _OUTPUT, _TIMELINE = "output", "timeline"
 
 
@@ -80,7 +81,7 @@ class LogWriter:
                 os.close(fd)
 
     def _note(self, now_s: float, what: str, *values: object) -> None:
-        line = json.dumps([round(now_s - self._started_s, 4), self.end, what, *values], separators=(",", ":"))
+        line = _to_json([round(now_s - self._started_s, 4), self.end, what, *values])
         self._write(self._timeline, line.encode() + b"\n")
 
     def _write(self, fd: int, data: bytes) -> None:

@@ -14,7 +14,7 @@ from codewrap.transport.keeper import KeptSubscriber, Timing
 class LocalConnection(Protocol):
     """What a hub gives: one client's connection. Frames for the client go to the ``on_text`` it was opened with."""
 
-    def send(self, text: str) -> None:
+    def send(self, text: str) -> object:
         """Take one frame from the client, from any thread, without blocking."""
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import selectors
+import select
 import signal
 import sys
 import threading
@@ -64,6 +64,7 @@ NO_ANSWER_S = 6.0
 HOST_GONE_S = 30.0
 # A link that is back within this was never worth a word.
 STATUS_AFTER_S = 1.0
+LAST_WORDS_S = 1.0
 _LEAVE_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 SendOverHttp = Callable[[Event], None]
@@ -92,40 +93,61 @@ class Departure:
 
 
 class Mailbox:
-    """Events from the subscriber's threads for the loop; `fileno` becomes readable."""
+    """Events from the subscriber's threads. Output is handled at once, in the thread that brought it, whenever the loop
+    waits (a thread switch less for every echo); everything else, and all while the loop is busy, is enqueued for it.
+    """
 
     def __init__(self) -> None:
+        self.busy = threading.Lock()
+        self.dropped = False
         self._events: deque[SubscriberEvent] = deque()
         self._read_fd, self._write_fd = os.pipe()
         self._woken = False
-        self.dropped = False
+        self._at_once: Callable[[Received], bool] | None = None
+        self._output_channel = ""
         for fd in (self._read_fd, self._write_fd):
             os.set_blocking(fd, False)
 
     def fileno(self) -> int:
         return self._read_fd
 
+    def handle_at_once(self, channel: str, handler: Callable[[Received], bool]) -> None:
+        """``handler`` gets events of ``channel`` under ``busy``; it returns whether the loop must look."""
+        self._output_channel = channel
+        self._at_once = handler
+
     def deliver(self, event: SubscriberEvent) -> None:
-        """The subscriber's callback."""
-        if len(self._events) >= MAX_QUEUED and isinstance(event, Received):
-            self.dropped = True
-            return
+        """The subscriber's callback: one call at a time."""
+        if isinstance(event, Received) and self._at_once is not None and event.channel == self._output_channel:
+            if not self._events and self.busy.acquire(blocking=False):
+                try:
+                    look = self._at_once(event)
+                finally:
+                    self.busy.release()
+                if look:
+                    self._wake()
+                return
+            if len(self._events) >= MAX_QUEUED:
+                self.dropped = True
+                return
         self._events.append(event)
-        if not self._woken:
-            self._woken = True
-            with contextlib.suppress(OSError):
-                os.write(self._write_fd, b".")
+        self._wake()
 
     def take(self) -> deque[SubscriberEvent]:
         """Everything that has come."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._read_fd, 4096)
         self._woken = False
-        events = self._events
         taken: deque[SubscriberEvent] = deque()
-        while events:
-            taken.append(events.popleft())
+        while self._events:
+            taken.append(self._events.popleft())
         return taken
+
+    def _wake(self) -> None:
+        if not self._woken:
+            self._woken = True
+            with contextlib.suppress(OSError):
+                os.write(self._write_fd, b".")
 
 
 class HttpPath:
@@ -173,6 +195,8 @@ class ViewerSession:
         self._keys = KeyFilter(plan.detach_keys)
         self._terminal: RawTerminal | None = None
         self._stdin_fd = -1
+        self._poll = select.poll()
+        self._watched: dict[int, int] = {}
         self._departure: Departure | None = None
         self._state = StateChanged(ConnectionState.CONNECTING)
         self._state_since_s = time.monotonic()
@@ -194,14 +218,17 @@ class ViewerSession:
     def run(self, terminal: RawTerminal | None, stdin_fd: int) -> Departure:
         """Until the session ends, the person detaches, or it is lost. ``stdin_fd`` is -1 where nothing is to be typed."""
         self._terminal, self._stdin_fd = terminal, stdin_fd
+        self._mailbox.handle_at_once(self._output_channel, self._output_at_once)
         for channel in self._channels():
             self._subscriber.subscribe(channel)
         self._subscriber.start()
         with SignalWakeup((signal.SIGWINCH, *_LEAVE_SIGNALS)) as wakeup:
             while self._departure is None:
                 self._turn(wakeup)
-        self._screen.leave()
-        self._stderr.drain(1.0)
+        with self._mailbox.busy:
+            self._screen.leave()
+            self._stdout.drain(LAST_WORDS_S)
+            self._stderr.drain(LAST_WORDS_S)
         return self._departure
 
     def _channels(self) -> list[str]:
@@ -212,25 +239,40 @@ class ViewerSession:
     # -- waiting -------------------------------------------------------------------------------------------------
 
     def _turn(self, wakeup: SignalWakeup) -> None:
-        with selectors.PollSelector() as poller:
-            poller.register(self._mailbox, selectors.EVENT_READ)
-            poller.register(wakeup, selectors.EVENT_READ)
-            if self._stdin_fd >= 0 and not self._sender.full:
-                poller.register(self._stdin_fd, selectors.EVENT_READ)
-            for sink in (self._stdout, self._stderr):
-                if sink.waiting:
-                    poller.register(sink.fd, selectors.EVENT_WRITE)
-            for key, _ in poller.select(self._timeout_s()):
-                if key.fd == self._mailbox.fileno():
-                    self._hear()
-                elif key.fd == wakeup.fileno():
-                    self._signals(wakeup)
-                elif key.fd == self._stdin_fd:
-                    self._read_keys()
-                else:
-                    (self._stdout if key.fd == self._stdout.fd else self._stderr).flush()
-        if self._departure is None:
-            self._look_after(time.monotonic())
+        with self._mailbox.busy:
+            self._watch(wakeup)
+            timeout_s = self._timeout_s()
+        ready = self._poll.poll(None if timeout_s is None else timeout_s * 1000)
+        with self._mailbox.busy:
+            for fd, _ in ready:
+                self._ready(fd, wakeup)
+            if self._departure is None:
+                self._look_after(time.monotonic())
+
+    def _watch(self, wakeup: SignalWakeup) -> None:
+        wanted = {self._mailbox.fileno(): select.POLLIN, wakeup.fileno(): select.POLLIN}
+        if self._stdin_fd >= 0 and not self._sender.full:
+            wanted[self._stdin_fd] = select.POLLIN
+        for sink in (self._stdout, self._stderr):
+            if sink.waiting:
+                wanted[sink.fd] = wanted.get(sink.fd, 0) | select.POLLOUT
+        if wanted != self._watched:
+            for fd in self._watched.keys() - wanted.keys():
+                self._poll.unregister(fd)
+            for fd, events in wanted.items():
+                self._poll.register(fd, events)
+            self._watched = wanted
+
+    def _ready(self, fd: int, wakeup: SignalWakeup) -> None:
+        if fd == self._mailbox.fileno():
+            self._hear()
+        elif fd == wakeup.fileno():
+            self._signals(wakeup)
+        elif fd == self._stdin_fd:
+            self._read_keys()
+        for sink in (self._stdout, self._stderr):
+            if fd == sink.fd:
+                sink.flush()
 
     def _timeout_s(self) -> float | None:
         now_s = time.monotonic()
@@ -287,6 +329,13 @@ class ViewerSession:
                     pass
             if self._departure is not None:
                 return
+
+    def _output_at_once(self, event: Received) -> bool:
+        """In the subscriber's thread, under the mailbox's lock: True when the loop has something to do because of it."""
+        now_s = time.monotonic()
+        self._output(event, now_s)
+        unsettled = self._departure is not None or self._receiver.wait_s(now_s) is not None
+        return unsettled or self._stdout.waiting or self._stderr.waiting
 
     def _output(self, event: Received, now_s: float) -> None:
         if self._on_terminal and self._screen.behind:
