@@ -58,9 +58,7 @@ def attach(
         bool, typer.Option("--no-encrypt", envvar="CODEWRAP_NO_ENCRYPT", help="The session was started with --no-encrypt.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", envvar="CODEWRAP_QUIET", help="No lines of our own.")] = False,
-    mode: Annotated[
-        str | None, typer.Option(envvar="CODEWRAP_MODE", help="embedded, direct or gateway; found out.")
-    ] = None,
+    mode: Annotated[str | None, typer.Option(envvar="CODEWRAP_MODE", help="embedded, direct or gateway; found out.")] = None,
     tls: Annotated[bool | None, typer.Option("--tls/--no-tls", help="TLS to the server; on unless it is this machine.")] = None,
 ) -> None:
     """Show a session on this terminal and type into it.
@@ -76,9 +74,7 @@ def attach(
     except (TransportError, AuthError) as error:
         console.fail(error)
         status = EXIT_NOT_ATTACHED
-    from codewrap.viewer.session import leave_process
-
-    leave_process(status)
+    console.leave(status)
 
 
 class Attachment:

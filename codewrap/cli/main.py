@@ -1,27 +1,70 @@
-"""The command line's door: commands, and the one place where errors become a line and an exit status."""
+"""The command line's door: commands, and the one place where errors become a line and an exit status.
+
+Commands are imported and built when they are asked for: `run` must start its child before the others' options are even known.
+"""
 
 from __future__ import annotations
 
+import importlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
+import typer.core
+import typer.main
 
 from codewrap import __version__
-from codewrap.cli import attach, console, environment, ls, run, serve_auth
+from codewrap.cli import console, environment
 from codewrap.errors import EXIT_FAILED, EXIT_INTERRUPTED, CodewrapError
+
+
+class CommandSource(NamedTuple):
+    """Where a command's function is, and how its command line is read."""
+
+    module: str
+    function: str
+    context_settings: dict[str, Any]
+
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+COMMANDS = {
+    # Options after the first word of CMD are CMD's.
+    "run": CommandSource("codewrap.cli.run", "run", {**_HELP, "allow_interspersed_args": False}),
+    "attach": CommandSource("codewrap.cli.attach", "attach", _HELP),
+    "ls": CommandSource("codewrap.cli.ls", "ls", _HELP),
+    "serve-auth": CommandSource("codewrap.cli.serve_auth", "serve_auth", _HELP),
+}
+
+
+class LazyCommands(typer.core.TyperGroup):
+    """The commands of COMMANDS, each made when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """In the order of COMMANDS."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """Import and build it; None when there is none of that name."""
+        source = COMMANDS.get(cmd_name)
+        if source is None:
+            return None
+        single = typer.Typer(
+            add_completion=False,
+            pretty_exceptions_enable=False,
+        )
+        function = getattr(importlib.import_module(source.module), source.function)
+        single.command(cmd_name, context_settings=source.context_settings)(function)
+        return typer.main.get_command(single)
+
 
 app = typer.Typer(
     name="codewrap",
+    cls=LazyCommands,
     help="Wrap any command; watch and drive its terminal from anywhere over Pusher Channels.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_HELP,
 )
-app.command(context_settings={"allow_interspersed_args": False})(run.run)
-app.command()(attach.attach)
-app.command()(ls.ls)
-app.command("serve-auth")(serve_auth.serve_auth)
 
 
 def _show_version(wanted: bool) -> None:

@@ -58,7 +58,7 @@ class RunOptions:
 
 
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="CMD...", help="The command and its arguments.", show_default=False)],
+    command: Annotated[list[str], typer.Argument(help="The command and its arguments.", show_default=False)],
     name: Annotated[str | None, typer.Option("--name", "-n", envvar="CODEWRAP_NAME", help="Name of the session.")] = None,
     pty: Annotated[
         bool, typer.Option("--pty", envvar="CODEWRAP_PTY", help="A terminal for CMD even where there is none.")
@@ -86,7 +86,7 @@ def run(
     options = RunOptions(name, pty, cols, rows, not no_encrypt, read_only, quiet, as_json)
     here = environment.current()
     settings = config.load(here.values, mode, tls=tls)
-    raise SystemExit(Run(command, options, here, settings).run())
+    console.leave(Run(command, options, here, settings).run())
 
 
 class Run:
@@ -108,8 +108,13 @@ class Run:
 
     def run(self) -> int:
         """The exit status. Raises CodewrapError only before the command runs."""
+        hub = _bind_loopback() if self._settings.mode is Mode.EMBEDDED else None
+        with hub or contextlib.nullcontext():
+            return self._run(hub)
+
+    def _run(self, hub: socket.socket | None) -> int:
         started_s = time.monotonic()
-        log, store, record, hub = self._prepare(started_s)
+        log, store, record = self._prepare(started_s, hub)
         flush_standard_streams()
         with SignalWakeup(SIGNALS) as wakeup:
             try:
@@ -148,11 +153,10 @@ class Run:
         size = local or DEFAULT_SIZE
         return Size(rows=self._options.rows or size.rows, cols=self._options.cols or size.cols).clamped()
 
-    def _prepare(self, started_s: float) -> tuple[sessionlog.LogWriter, SessionStore, SessionRecord, socket.socket | None]:
+    def _prepare(self, started_s: float, hub: socket.socket | None) -> tuple[sessionlog.LogWriter, SessionStore, SessionRecord]:
         runtime = files.runtime_directory(self._here.values)
         logs = files.private_directory(files.state_directory(self._here.values) / "sessions")
         store = SessionStore(runtime)
-        hub = _bind_loopback() if self._settings.mode is Mode.EMBEDDED else None
         directory = logs / f"{self._name}-{self._epoch}"
         record = self._record(directory, hub)
         store.create(record)
@@ -162,7 +166,7 @@ class Run:
             store.remove(record.name, record.epoch)
             raise
         log.resized(self._size, started_s)
-        return log, store, record, hub
+        return log, store, record
 
     def _record(self, directory: Path, hub: socket.socket | None) -> SessionRecord:
         access = None

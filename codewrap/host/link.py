@@ -21,6 +21,8 @@ from codewrap.protocol.hostlink import Kind, Message
 
 # A program that echoes has done so by then; one that does not must not leave its writer waiting.
 ACK_WAIT_S = 0.01
+# Starting a process of this size takes milliseconds in which the child's first output would wait.
+FIRST_START_S = 0.02
 RESTART_FIRST_S = 0.1
 RESTART_MOST_S = 10.0
 STABLE_S = 5.0  # an uplink that lived so long failed for a new reason: begin with the short wait again
@@ -72,6 +74,10 @@ class UplinkLink:
     def wants_to_write(self) -> bool:
         """Something waits for the socket to take it."""
         return bool(self._unsent) and self._socket is not None
+
+    def start_later(self, now_s: float) -> None:
+        """Start by `look_after`, once the child has had the machine to itself for a moment."""
+        self._restart_at_s = now_s + FIRST_START_S
 
     def start(self, now_s: float) -> None:
         """Start the process (again). A machine that cannot start it now is tried again later."""

@@ -90,7 +90,7 @@ class _Loop:
         self._report: dict[str, Any] = {}
         self._was_watched = False
         self._watch_child()
-        self._link.start(time.monotonic())
+        self._link.start_later(time.monotonic())
 
     def run(self) -> Outcome:
         while self._exited is None:

@@ -106,6 +106,11 @@ class Receiver:
         return self._incoming.expected
 
     @property
+    def begun(self) -> bool:
+        """Whether bytes that come next can be shown: on a terminal, a screen came first."""
+        return self._begun
+
+    @property
     def ended(self) -> Ended | None:
         """The end as the host told it, though bytes before it may still be missing."""
         return self._ended

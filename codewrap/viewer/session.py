@@ -10,14 +10,12 @@ import os
 import secrets
 import select
 import signal
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Full, Queue
-from typing import TextIO
 
 from codewrap.errors import EXIT_LOST, EXIT_NOT_ATTACHED, CodewrapError, RemoteProtocolError
 from codewrap.protocol import channels, frames, sealing
@@ -431,7 +429,9 @@ class ViewerSession:
             self._departure = Departure(EXIT_LOST, f"session {self._plan.session} is lost: its host is gone")
 
     def _request(self, offset: int, want: str) -> None:
-        text = frames.encode(Sync(self._receiver.epoch, offset, want))
+        # Who has no screen to go on from is a stranger: by offset alone the host would answer with bytes, or with nothing.
+        epoch = self._receiver.epoch if self._receiver.begun else ""
+        text = frames.encode(Sync(epoch, offset, want))
         if self._client_events and self._subscriber.send(self._presence_channel, channels.EVENT_CLIENT_SYNC, text):
             return
         self._http.send(Event(self._presence_channel, channels.EVENT_SYNC, text))
@@ -553,19 +553,3 @@ class ViewerSession:
 
 
 _PREFIX = " [codewrap] "
-
-
-def write_line(stream: TextIO, text: str) -> None:
-    """A line of ours on a terminal that may be raw."""
-    with contextlib.suppress(OSError, ValueError):
-        stream.write(f"[codewrap] {text}\r\n" if stream.isatty() else f"[codewrap] {text}\n")
-        stream.flush()
-
-
-def leave_process(status: int) -> None:
-    """Exit at once: a subscriber's thread in a time-out must not hold the person up."""
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.flush()
-    os._exit(status)
