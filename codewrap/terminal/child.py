@@ -123,18 +123,30 @@ class Child:
         return self._note(status)
 
     def _poll_monitor(self) -> Exited | Stopped | None:
-        with contextlib.suppress(BlockingIOError):
-            message = os.read(self._status_fd, 4)
-            if len(message) == 4:
-                noted = self._note(struct.unpack("=i", message)[0])
-                if isinstance(noted, Exited):
-                    with contextlib.suppress(ChildProcessError):
-                        os.waitpid(self._monitor_pid, 0)
-                return noted
-        pid, status = os.waitpid(self._monitor_pid, os.WNOHANG)
+        told = self._told_by_monitor()
+        if isinstance(told, Exited):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._monitor_pid, 0)
+        if told is not None:
+            return told
+        try:
+            pid, status = os.waitpid(self._monitor_pid, os.WNOHANG)
+        except ChildProcessError:
+            pid, status = self._monitor_pid, int(signal.SIGKILL)
         if pid == 0:
             return None
+        told = self._told_by_monitor()  # it may have spoken between the two looks
+        if isinstance(told, Exited):
+            return told
         return self._note(status)  # the monitor was killed: its end is all that can be known of the command's
+
+    def _told_by_monitor(self) -> Exited | Stopped | None:
+        """The last word: of a stop that the end followed, the end counts."""
+        with contextlib.suppress(BlockingIOError):
+            words = os.read(self._status_fd, 4096)
+            if words:
+                return self._note(struct.unpack("=i", words[-4:])[0])
+        return None
 
     def _note(self, status: int) -> Exited | Stopped:
         if os.WIFSTOPPED(status):
@@ -302,6 +314,7 @@ class _Monitor:
         self._launch = launch
         self._status_fd = status_fd
         self._result_fd = result_fd
+        self._host_pid = os.getppid()
         self._pid = 0
 
     def run(self) -> NoReturn:
@@ -352,7 +365,9 @@ class _Monitor:
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._status_fd, struct.pack("=i", status))
             if not os.WIFSTOPPED(status):
-                return
+                return  # our own end wakes the host
+            if os.getppid() == self._host_pid:
+                os.kill(self._host_pid, signal.SIGCHLD)  # as the kernel would for a child of its own
 
 
 def _exec_error(command: str, number: int) -> CommandError:
