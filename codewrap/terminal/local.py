@@ -146,7 +146,7 @@ class Sink:
         view = memoryview(data)
         if not self._pending and self._chunk == 0:
             view = view[self._try(view) :]
-        if view:
+        if view and not self.closed:
             self._pending.append(view)
             self._pending_bytes += len(view)
 
@@ -155,6 +155,8 @@ class Sink:
         while self._pending:
             view = self._pending[0]
             written = self._try(view[: self._chunk] if self._chunk else view)
+            if self.closed:
+                return
             self._pending_bytes -= written
             if written == len(view):
                 self._pending.popleft()
