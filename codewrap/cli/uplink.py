@@ -35,9 +35,15 @@ if TYPE_CHECKING:
     from codewrap.broker.serving import HubServer
 
 
+# Where processors are short the command comes first, and the host that reads it.
+NICENESS = 5
+
+
 def main() -> None:
     """The process. Its stderr is a private file beside the session log."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
     connection = socket.socket(fileno=int(sys.argv[1]))
     configuration = _configuration(connection)
     if configuration is not None:

@@ -42,9 +42,12 @@ RETRY_FIRST_S, RETRY_MOST_S = 0.2, 10.0
 REFUSED_RETRY_S = 30.0
 # Nobody watches: the log is looked at this often, in big blocks, not at every line.
 UNWATCHED_LOOK_S = 0.1
-# Somebody watches: the terminal's state is fed when output pauses, or when it lags so far that a screen would take long.
+# The terminal's state is fed when output pauses, not while the child needs the processor; or when it lags so far behind
+# that a screen would take too long (a quarter of a second and less; with a viewer, a tenth of that).
 IDLE_FEED_S = 0.03
+UNWATCHED_IDLE_FEED_S = 0.15
 MAX_LAG_BYTES = 512 * 1024
+UNWATCHED_MAX_LAG_BYTES = 8 * 1024 * 1024
 # After the child's end viewers are given so long to hear of it, also those whose connection is just being restored.
 LINGER_S = 5.0
 LINGER_WATCHED_S = 1.0
@@ -159,21 +162,25 @@ class UplinkSession:
             if say is not None:
                 waits.append(max(say, self._retry.due_s - now_s))
         if self._composer.lag_bytes:
-            waits.append(self._feed_at_s - now_s)
+            waits.append(0.0 if self._composer.lag_bytes > self._max_lag_bytes else self._feed_at_s - now_s)
         if self._leave_at_s is not None:
             waits.append(self._leave_at_s - now_s)
         if not self._armed and not self._host_gone:
             waits.append(self._arm_at_s - now_s)
         return max(0.0, min(waits)) if waits else None
 
+    @property
+    def _max_lag_bytes(self) -> int:
+        return MAX_LAG_BYTES if self._composer.watchers else UNWATCHED_MAX_LAG_BYTES
+
     def _channels(self) -> Sequence[str]:
         session = self._plan.session
         return (channels.sealed_input_channel(session), channels.input_channel(session), self._presence_channel)
 
     def _feed(self, now_s: float) -> None:
-        """Keep the terminal's state up, a block at a time: at once where questions must be answered or nobody waits for us."""
+        """Keep the terminal's state up, a block at a time; at once where questions must be answered."""
         lag_bytes = self._composer.lag_bytes
-        if lag_bytes and (now_s >= self._feed_at_s or lag_bytes > MAX_LAG_BYTES):
+        if lag_bytes and (now_s >= self._feed_at_s or lag_bytes > self._max_lag_bytes):
             self._composer.catch_up(FEED_BYTES)
 
     def _arm(self) -> None:
@@ -208,7 +215,8 @@ class UplinkSession:
     def _log_has_grown(self, now_s: float) -> None:
         eager = self._plan.answers_queries
         self._arm_at_s = 0.0 if self._composer.watchers or eager else now_s + UNWATCHED_LOOK_S
-        self._feed_at_s = 0.0 if not self._composer.watchers or eager else now_s + IDLE_FEED_S
+        pause_s = IDLE_FEED_S if self._composer.watchers else UNWATCHED_IDLE_FEED_S
+        self._feed_at_s = 0.0 if eager else now_s + pause_s
 
     def _host_left(self) -> None:
         self._host_gone = self._finishing = True
