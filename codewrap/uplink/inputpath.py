@@ -53,7 +53,11 @@ class InputPath:
         if event.channel == self._sealed_channel:
             return event.data  # Pusher's own encryption: opened by the subscriber
         key = self._secret_of(self._sealed_channel)
-        return event.data if key is None else sealing.unseal(event.data, key)
+        if key is not None:
+            return sealing.unseal(event.data, key)
+        if self._plan.encrypted:  # not authorized yet: until then the relay must not be able to type
+            raise RemoteProtocolError("input to an encrypted session came before its key")
+        return event.data
 
     def _pass_on(self, frame: frames.ViewerFrame) -> None:
         if frame.epoch != self._plan.epoch:
