@@ -22,6 +22,7 @@ MAX_SCREEN_PARTS = 200
 # Made once: `json.dumps` with options builds an encoder at every call.
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +265,7 @@ class _Fields:
             fields = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise RemoteProtocolError("a frame is not JSON") from error
-        if not isinstance(fields, dict) or fields.get("v") != VERSION:
+        if not isinstance(fields, dict) or type(fields.get("v")) is not int or fields["v"] != VERSION:
             raise RemoteProtocolError(f"a frame is not of version {VERSION}")
         self._fields: dict[str, Any] = fields
         self.type = fields.get("type")
@@ -289,7 +290,8 @@ class _Fields:
 
     def text(self, name: str, limit: int) -> str:
         value = self._fields.get(name)
-        if isinstance(value, str) and len(value) <= limit:
+        # A lone surrogate (\ud800 in JSON) is no character: whoever prints it would fail.
+        if isinstance(value, str) and len(value) <= limit and not LONE_SURROGATE.search(value):
             return value
         raise RemoteProtocolError(f"{name} is not a text of at most {limit} characters")
 
