@@ -22,9 +22,11 @@ def inflate(text: str) -> bytes:
     """Undo `deflate`. Raises RemoteProtocolError on garbage, or when it grows beyond MAX_INFLATED_BYTES."""
     try:
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-        data = unpacker.decompress(base64.b64decode(text, validate=True), MAX_INFLATED_BYTES)
+        data = unpacker.decompress(base64.b64decode(text, validate=True), MAX_INFLATED_BYTES + 1)
     except (binascii.Error, zlib.error, ValueError) as error:
         raise RemoteProtocolError("compressed data is damaged") from error
-    if unpacker.unconsumed_tail or not unpacker.eof:
+    if len(data) > MAX_INFLATED_BYTES or not unpacker.eof:
         raise RemoteProtocolError("compressed data is too large or cut short")
+    if unpacker.unused_data:
+        raise RemoteProtocolError("compressed data is followed by something else")
     return data
