@@ -75,8 +75,11 @@ class Decoder:
             body_at = _PREFIX.size + header_length
             try:
                 header = json.loads(self._buffer[_PREFIX.size : body_at])
-                found.append(Message(Kind(kind), header, bytes(self._buffer[body_at : 4 + length])))
-            except ValueError as error:
+                message = Message(Kind(kind), header, bytes(self._buffer[body_at : 4 + length]))
+            except (ValueError, RecursionError) as error:
                 raise LocalProtocolError("a message is damaged") from error
+            if not isinstance(header, dict):
+                raise LocalProtocolError("a message's header is not an object")
+            found.append(message)
             del self._buffer[: 4 + length]
         return found
