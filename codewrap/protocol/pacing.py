@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from codewrap.errors import LocalProtocolError
 from codewrap.protocol import frames, sealing
 
 MAX_BATCH = 10  # Pusher HTTP API: events per batch
@@ -30,15 +31,37 @@ def encode_output(frame: frames.Output, plain_limit: int) -> list[tuple[int, str
     """Split ``frame`` into texts of at most ``plain_limit`` encoded bytes: a list of (end offset, text) in order.
 
     Compressed size cannot be known beforehand, so a piece that turns out too large is halved. Cuts fall between characters
-    where they can, so that text stays text.
+    where they can, so that text stays text. Acknowledgements that leave output too little room go ahead in frames of their
+    own. Raises LocalProtocolError where not even one byte fits.
     """
     text = frames.encode(frame)
     if len(text.encode()) <= plain_limit:
         return [(frame.end, text)]
+    if frame.acks:
+        ahead = frames.Output(frame.epoch, frame.offset, b"", frame.stream, frame.acks)
+        if not frame.data:
+            return _encode_halves(frame, plain_limit)
+        if len(frame.data) == 1 or len(frames.encode(ahead)) > plain_limit // 2:
+            rest = frames.Output(frame.epoch, frame.offset, frame.data, frame.stream)
+            return encode_output(ahead, plain_limit) + encode_output(rest, plain_limit)
+    if len(frame.data) < 2:
+        raise LocalProtocolError("an event is too small for one byte of output")
     cut = character_boundary(frame.data, len(frame.data) // 2)
     first = frames.Output(frame.epoch, frame.offset, frame.data[:cut], frame.stream, frame.acks)
     second = frames.Output(frame.epoch, frame.offset + cut, frame.data[cut:], frame.stream)
     return encode_output(first, plain_limit) + encode_output(second, plain_limit)
+
+
+def _encode_halves(frame: frames.Output, plain_limit: int) -> list[tuple[int, str]]:
+    """The same for acknowledgements alone."""
+    acks = list(frame.acks.items())
+    if len(acks) < 2:
+        raise LocalProtocolError("an event is too small for one acknowledgement")
+    texts = []
+    for half in (acks[: len(acks) // 2], acks[len(acks) // 2 :]):
+        part = frames.Output(frame.epoch, frame.offset, b"", frame.stream, dict(half))
+        texts += encode_output(part, plain_limit)
+    return texts
 
 
 def character_boundary(data: bytes, near: int) -> int:
