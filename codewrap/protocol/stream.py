@@ -116,7 +116,8 @@ class Outgoing:
         if len(data) > self.room:
             raise LocalProtocolError("more input than the window allows")
         offset = self._next
-        self._kept.append(_Unacknowledged(offset, data, now_s))
+        if data:
+            self._kept.append(_Unacknowledged(offset, data, now_s))
         self._next += len(data)
         return offset
 
