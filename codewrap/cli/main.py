@@ -33,6 +33,7 @@ COMMANDS = {
     "attach": CommandSource("codewrap.cli.attach", "attach", _HELP),
     "ls": CommandSource("codewrap.cli.ls", "ls", _HELP),
     "serve-auth": CommandSource("codewrap.cli.serve_auth", "serve_auth", _HELP),
+    "doctor": CommandSource("codewrap.cli.doctor", "doctor", _HELP),
 }
 
 
