@@ -45,6 +45,7 @@ class Batch:
 
     texts: list[tuple[str, str]] = field(default_factory=list)
     live_to: int = 0
+    notices: int = 0
     replayed_to: int | None = None
     ended: bool = False
 
@@ -186,6 +187,7 @@ class Composer:
         self._say_acknowledgements(batch, now_s)
         for notice in self._notices:
             self._say(batch, notice)
+        batch.notices = len(self._notices)
         if self._screen_wanted or self._too_far_behind():
             self._say_screen(batch)
             self._flood_screen_due_s = now_s + FLOOD_SCREEN_INTERVAL_S
@@ -199,8 +201,7 @@ class Composer:
     def published(self, batch: Batch) -> None:
         """``batch`` has left: what it said need not be said again."""
         self._live = max(self._live, batch.live_to)
-        if any(name == Notice.event for name, _ in batch.texts):
-            self._notices.clear()
+        del self._notices[: batch.notices]
         if batch.replayed_to is not None and self._replay is not None:
             start, end = batch.replayed_to, self._replay[1]
             self._replay = (start, end) if start < end else None
