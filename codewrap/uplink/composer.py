@@ -151,6 +151,11 @@ class Composer:
         upcoming = self._follower.sizes(self._sizes_seen)
         return min(target, upcoming[0].offset) if upcoming and upcoming[0].offset > self._fed else target
 
+    def _sizes_due(self) -> bool:
+        """A size changed where the terminal's state is already: no feeding will take it up."""
+        upcoming = self._follower.sizes(self._sizes_seen)
+        return bool(upcoming) and (self._screen is None or upcoming[0].offset <= self._fed)
+
     def _take_sizes(self, offset: int) -> None:
         for change in self._follower.sizes(self._sizes_seen):
             if change.offset > offset:
@@ -168,7 +173,7 @@ class Composer:
         """Seconds until `compose` has something to say; None when nothing is in sight."""
         if not self.watchers:
             return None
-        if self._screen_wanted or self._replay or self._notices:
+        if self._screen_wanted or self._replay or self._notices or self._sizes_due():
             return 0.0
         ended = self._follower.ending is not None and not self._end_said
         if self._too_far_behind() and not ended:
@@ -180,6 +185,8 @@ class Composer:
     def compose(self, now_s: float) -> Batch:
         """The next batch, empty when there is nothing to say. Publish it until it has left, then call `published`."""
         batch = Batch(live_to=self._live)
+        if self._sizes_due():
+            self._take_sizes(self._follower.end if self._screen is None else self._fed)
         if not self.watchers:
             batch.live_to = self._follower.end
             self._size_news.clear()
