@@ -74,6 +74,7 @@ class Composer:
         self._batch_events = limits.batch_events
         self._screen_wanted = False
         self._replay: tuple[int, int] | None = None
+        self._nothing_missing = False
         self._size_news: list[Resized] = []
         self._acks: dict[str, int] = {}
         self._ack_due_s: float | None = None
@@ -90,6 +91,7 @@ class Composer:
         if count == 0:
             self._screen_wanted = False
             self._replay = None
+            self._nothing_missing = False
             self._acks.clear()
             self._ack_due_s = None
 
@@ -102,8 +104,10 @@ class Composer:
         """Somebody lacks the bytes from ``offset`` on. Requests that overlap become one answer."""
         start = min(offset, self._replay[0]) if self._replay else offset
         self._replay = (start, min(offset + REPLAY_BYTES, max(self._live, offset)))
+        self._end_said = False  # the event that said so may be what is lacking
         if self._replay[1] <= start:
             self._replay = None
+            self._nothing_missing = True
 
     def can_repeat(self, offset: int) -> bool:
         """Whether the bytes from ``offset`` to now are few enough, and still held, to be said again instead of a screen."""
@@ -173,7 +177,7 @@ class Composer:
         """Seconds until `compose` has something to say; None when nothing is in sight."""
         if not self.watchers:
             return None
-        if self._screen_wanted or self._replay or self._notices or self._sizes_due():
+        if self._screen_wanted or self._replay or self._nothing_missing or self._notices or self._sizes_due():
             return 0.0
         ended = self._follower.ending is not None and not self._end_said
         if self._too_far_behind() and not ended:
@@ -202,6 +206,7 @@ class Composer:
             self._say_sizes(batch)
             self._say_live(batch)
         self._say_replay(batch)
+        self._say_nothing_missing(batch)
         self._say_end(batch)
         return batch
 
@@ -323,6 +328,12 @@ class Composer:
             self._say_piece(batch, piece)
             start = piece.end
         batch.replayed_to = start
+
+    def _say_nothing_missing(self, batch: Batch) -> None:
+        """Output of no bytes says where the output stands; anything else that was said does so too."""
+        if self._nothing_missing and not batch.texts:
+            self._say(batch, Output(self._epoch, batch.live_to, b""))
+        self._nothing_missing = False
 
     def _say_end(self, batch: Batch) -> None:
         ending = self._follower.ending
