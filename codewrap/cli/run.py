@@ -33,6 +33,7 @@ from codewrap.terminal.wakeup import SignalWakeup
 SIGNALS = (
     signal.SIGCHLD,
     signal.SIGWINCH,
+    signal.SIGCONT,
     signal.SIGTERM,
     signal.SIGINT,
     signal.SIGHUP,
@@ -249,8 +250,6 @@ class Run:
         try:
             os.fstat(0)
         except OSError:
-            return -1
-        if os.isatty(0) and not in_foreground(0):
             return -1
         return 0
 

@@ -74,6 +74,7 @@ class _Loop:
         self._link = session.link
         self._terminal = session.terminal
         self._stdin_fd = session.stdin_fd
+        self._parked_fd = -1
         self._stdin_is_tty = session.stdin_fd >= 0 and os.isatty(session.stdin_fd)
         self._forwarded_bytes = 0
         self._read_only = session.read_only
@@ -213,21 +214,42 @@ class _Loop:
     # -- this machine --------------------------------------------------------------------------------------------
 
     def _read_stdin(self) -> None:
-        if self._stdin_is_tty and not in_foreground(self._stdin_fd):
-            self._stdin_fd = -1 if self._terminal is None else self._stdin_fd
-            return
+        fd = self._stdin_fd
         try:
-            data = os.read(self._stdin_fd, READ_BYTES)
+            if self._stdin_is_tty and os.tcgetpgrp(fd) != os.getpgrp():
+                self._park_stdin()
+                return
+            data = os.read(fd, READ_BYTES)
         except BlockingIOError:
             return
-        except OSError:  # the terminal is gone
+        except OSError:  # EIO: the terminal is gone
             data = b""
-        if not data:
+        if data:
+            self._forwarded_bytes += len(data)
+            self._input.put_local(data)
+            self._write_child()
+        elif self._stdin_is_tty and self._child.on_terminal:
+            self._terminal_gone()
+        else:
             self._stdin_ended()
-            return
-        self._forwarded_bytes += len(data)
-        self._input.put_local(data)
-        self._write_child()
+
+    def _park_stdin(self) -> None:
+        """In the background what is typed is the shell's; reading it would stop us. Until SIGCONT."""
+        self._parked_fd, self._stdin_fd = self._stdin_fd, -1
+
+    def _continued(self) -> None:
+        """SIGCONT: back in the foreground, perhaps."""
+        if self._parked_fd >= 0 and in_foreground(self._parked_fd):
+            self._stdin_fd, self._parked_fd = self._parked_fd, -1
+            if self._terminal is not None:
+                self._terminal.raw()
+                self._local_resize()
+
+    def _terminal_gone(self) -> None:
+        """Our terminal has hung up, so the child's has; one that ignores that goes on without, for those who watch."""
+        self._stdin_fd = -1
+        self._terminal = None
+        self._child.signal(signal.SIGHUP)
 
     def _stdin_ended(self) -> None:
         if not self._child.on_terminal:
@@ -245,6 +267,8 @@ class _Loop:
                 self._child_changed()
             elif number == signal.SIGWINCH:
                 self._local_resize()
+            elif number == signal.SIGCONT:
+                self._continued()
             elif number in _FORWARDED:
                 self._forward(number)
 
@@ -267,9 +291,9 @@ class _Loop:
         self._stdout.drain(LOCAL_DRAIN_S)
         terminal.cooked()
         os.killpg(os.getpgrp(), signal.SIGTSTP)
-        if in_foreground(self._stdin_fd if self._stdin_fd >= 0 else 0):
-            terminal.raw()
-            self._local_resize()
+        if self._stdin_fd >= 0:
+            self._park_stdin()
+        self._continued()
         self._child.signal(signal.SIGCONT)
 
     def _local_resize(self) -> None:

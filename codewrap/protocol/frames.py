@@ -48,6 +48,7 @@ class Screen:
     """Escape sequences that redraw everything as it stood at ``offset``; makes all before it unnecessary.
 
     One that does not fit into an event comes in ``parts`` pieces, numbered by ``part`` from 0, all at the same offset.
+    ``plain``: the session has no terminal; ``data`` is the end of its output and ``size`` means nothing.
     """
 
     epoch: str
@@ -56,6 +57,7 @@ class Screen:
     data: bytes
     part: int = 0
     parts: int = 1
+    plain: bool = False
 
     event = "screen"
 
@@ -166,6 +168,8 @@ def encode(frame: HostFrame | ViewerFrame) -> str:
             fields |= {"offset": frame.offset, **_size(frame.size), "z": packing.deflate(frame.data, 6)}
             if frame.parts > 1:
                 fields |= {"part": frame.part, "parts": frame.parts}
+            if frame.plain:
+                fields["plain"] = True
         case Resized():
             fields |= {"offset": frame.offset, **_size(frame.size)}
         case Acked():
@@ -199,7 +203,9 @@ def decode_host(text: str) -> HostFrame:
             )
         case "screen":
             part, parts = fields.part()
-            return Screen(fields.id("epoch"), fields.offset("offset"), fields.size(), fields.bytes(), part, parts)
+            return Screen(
+                fields.id("epoch"), fields.offset("offset"), fields.size(), fields.bytes(), part, parts, fields.flag("plain")
+            )
         case "resize":
             return Resized(fields.id("epoch"), fields.offset("offset"), fields.size())
         case "ack":
@@ -322,6 +328,12 @@ class _Fields:
             if not ID.fullmatch(writer) or type(offset) is not int or not 0 <= offset < MAX_OFFSET:
                 raise RemoteProtocolError("acks holds something else than offsets by writer")
         return value
+
+    def flag(self, name: str) -> bool:
+        value = self._fields.get(name, False)
+        if isinstance(value, bool):
+            return value
+        raise RemoteProtocolError(f"{name} is neither true nor false")
 
     def part(self) -> tuple[int, int]:
         part, parts = self._fields.get("part", 0), self._fields.get("parts", 1)

@@ -122,6 +122,13 @@ class Screen:
         self._changed.clear()
         return rows
 
+    def drawn_row(self, row: int, first_col: int, cols: int) -> str:
+        """The characters of ``row`` from ``first_col`` on, at most ``cols`` cells wide, in colour; ends in default style.
+
+        A wide character cut by an edge is drawn as a space. Trailing default blanks are left out.
+        """
+        return _drawn_cells(self._engine.view()[row], first_col, cols)
+
     def snapshot(self, scrollback_lines: int = 0) -> bytes:
         above, dump = self._dumped(scrollback_lines)
         shown, parser = redraw.rewritten(dump, self.modes.alternate, self._size.cols)
@@ -170,6 +177,26 @@ def _drawn_line(line: Line) -> str:
     if wrapped:
         return text
     return (text + "\x1b[m" if style else text.rstrip(" ")) + "\r\n"
+
+
+def _drawn_cells(line: Line, first_col: int, cols: int) -> str:
+    parts: list[str] = []
+    style = ""
+    end_col = first_col + cols
+    used = drawn = 0  # parts up to which something else than default blanks was drawn
+    for col, cell in enumerate(line.cells):
+        if not first_col <= col < end_col or (cell.width == 0 and col > first_col):
+            continue
+        wanted = "" if cell.pen.is_default() else _style(cell.pen)
+        if wanted != style:
+            parts.append(f"\x1b[0{wanted}m")
+            style = wanted
+        cut = cell.width == 0 or col + cell.width > end_col
+        parts.append(" " if cut else cell.char)
+        drawn = len(parts)
+        if style or parts[-1] != " ":
+            used = drawn
+    return "".join(parts[:used]) + ("\x1b[m" if style or used < drawn or used else "")
 
 
 def _style(pen: Pen) -> str:

@@ -34,9 +34,10 @@ class RawTerminal:
         self._guard = Guard()
 
     def __enter__(self) -> Self:
-        self._saved = termios.tcgetattr(self._fd)
-        self._guard.start(self._fd, self._saved, self._reset)
-        tty.setraw(self._fd, termios.TCSADRAIN)
+        with contextlib.suppress(termios.error):  # gone already: there is nothing to make raw, nor to give back
+            self._saved = termios.tcgetattr(self._fd)
+            self._guard.start(self._fd, self._saved, self._reset)
+            self.raw()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -50,7 +51,8 @@ class RawTerminal:
 
     def cooked(self) -> None:
         """Give the old settings back (to suspend, or at the end). A terminal that is gone is not an error."""
-        restore(self._fd, self._saved)
+        if self._saved:
+            restore(self._fd, self._saved)
 
     def raw(self) -> None:
         """Raw again, after `cooked`."""

@@ -279,7 +279,7 @@ class Composer:
             size = size * 2 // 3
 
     def _screen_text(self, data: bytes, offset: int, part: int = 0, parts: int = 1) -> str:
-        return frames.encode(Screen(self._epoch, offset, self._size, data, part, parts))
+        return frames.encode(Screen(self._epoch, offset, self._size, data, part, parts, plain=self._screen is None))
 
     def _fits(self, text: str) -> bool:
         return len(text.encode()) <= self._plain_limit

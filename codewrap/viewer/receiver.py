@@ -30,10 +30,13 @@ class Show:
 
 @dataclass(frozen=True, slots=True)
 class ShowScreen:
-    """Everything is to be drawn anew. ``skipped`` bytes went by unseen; ``joined`` is the first screen of an attachment."""
+    """Everything is to be drawn anew. ``skipped`` bytes went by unseen; ``joined`` is the first screen of an attachment.
+
+    ``size`` is None for a session without a terminal.
+    """
 
     data: bytes
-    size: Size
+    size: Size | None
     skipped: int
     joined: bool
 
@@ -227,7 +230,7 @@ class Receiver:
         after = self._incoming.skip_to(frame.offset)
         self._repaint = False
         self._gap_since_s = None if self._incoming.gap is None else self._gap_since_s
-        yield ShowScreen(data, frame.size, skipped, joined)
+        yield ShowScreen(data, None if frame.plain else frame.size, skipped, joined)
         yield from self._shown(max(before, frame.offset), after, "stdout")
 
     def _assembled(self, frame: Screen) -> bytes | None:

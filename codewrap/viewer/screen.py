@@ -9,6 +9,7 @@ from __future__ import annotations
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import Sanitizer
 from codewrap.terminal.local import Sink
+from codewrap.viewer.letterbox import Letterbox
 
 _BEGIN_STATUS, _END_STATUS = b"\x1b7\x1b[?6l\x1b[1;1H\x1b[0;7m", b"\x1b[K\x1b[0m\x1b8"
 
@@ -23,6 +24,7 @@ class TerminalScreen:
         self._sanitizer = Sanitizer(allow_clipboard=allow_clipboard)
         self._drawn = False
         self._status = ""
+        self._letterbox: Letterbox | None = None
 
     @property
     def behind(self) -> bool:
@@ -35,15 +37,22 @@ class TerminalScreen:
         return self._status
 
     def resize(self, size: Size) -> None:
-        """This terminal has another size now."""
+        """This terminal has another size now: what it shows is spoilt until `redraw`."""
         self._size = size
 
     def show(self, data: bytes) -> None:
         """Output of the session."""
-        self._sink.write(data if self._raw else self._sanitizer.feed(data))
+        if self._letterbox is not None:
+            self._sink.write(self._letterbox.feed(data))
+        else:
+            self._sink.write(data if self._raw else self._sanitizer.feed(data))
 
-    def redraw(self, data: bytes) -> None:
-        """A screen of the session, over whatever is there."""
+    def redraw(self, data: bytes, session: Size | None) -> None:
+        """A screen of the session, over whatever is there. ``session`` is its size; None: it has none (pipes)."""
+        if self._letterbox is not None:
+            self._sink.write(self._sanitizer.restore())
+        differs = session is not None and session != self._size and not self._raw
+        self._letterbox = Letterbox(session, self._size) if session is not None and differs else None
         if not self._drawn:
             self._drawn = True
             # What stood here belongs to the person: it scrolls out of the way instead of being erased.

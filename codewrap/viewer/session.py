@@ -355,7 +355,7 @@ class ViewerSession:
                 self._show(data, stream)
             case ShowScreen():
                 self._skipped += effect.skipped
-                self._screen.redraw(effect.data)
+                self._screen.redraw(effect.data, effect.size)
                 if effect.joined:
                     self._announce_size()
             case Gap(start=start, end=end):
@@ -376,7 +376,7 @@ class ViewerSession:
                 how = f"signal {ended.signal}" if ended.signal is not None else f"exit {ended.code}"
                 self._departure = Departure(ended.status, f"session {self._plan.session} ended: {how}")
             case ShowSize():
-                pass
+                self._receiver.repaint()  # the terminal is now of another size than the session's, or no longer
 
     def _show(self, data: bytes, stream: str) -> None:
         if self._on_terminal:
@@ -488,6 +488,7 @@ class ViewerSession:
         if size is not None:
             self._screen.resize(size)
             self._announce_size()
+            self._receiver.repaint()
 
     def _announce_size(self) -> None:
         """A host without a terminal follows its writers' size."""
