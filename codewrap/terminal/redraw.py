@@ -46,7 +46,10 @@ def tab_stops(size: Size) -> str:
 
 def scrolled_off(lines: list[str], size: Size) -> str:
     """Draws lines so that they end up in the scrollback of an empty screen; the screen is empty again."""
-    return "\x1b[H" + "".join(lines) + "\x1b[m" + "\n" * (size.rows - 1) + "\x1b[H" if lines else ""
+    if not lines:
+        return ""
+    end = "" if lines[-1].endswith("\n") else "\r\n"  # it goes on in the first row that is shown
+    return "\x1b[H" + "".join(lines) + end + "\x1b[m" + "\n" * (size.rows - 1) + "\x1b[H"
 
 
 def rewritten(dump: str, alternate: int, cols: int) -> tuple[str, str]:
