@@ -62,11 +62,27 @@ class Page:
 
     def __init__(self, mode: str | None, server: str | None) -> None:
         self._console = _console()
+        self._skipped: list[Check] = []
         if server is not None:
             where = "a hub of this process at " if mode == "embedded" else ""
             self._console.print(f"codewrap doctor will speak to {where}{server}\n", markup=False)
 
     def add(self, check: Check) -> None:
+        """Take a finding. What was not tried for one reason becomes one line."""
+        if self._skipped and (check.status is not Status.SKIP or check.detail != self._skipped[0].detail):
+            self._show_skipped()
+        if check.status is Status.SKIP:
+            self._skipped.append(check)
+        else:
+            self._show(check)
+
+    def _show_skipped(self) -> None:
+        first, self._skipped, names = self._skipped[0], [], [check.name for check in self._skipped]
+        if len(names) > 1:
+            first = Check(f"{len(names)} checks", Status.SKIP, f"{first.detail}: {', '.join(names)}")
+        self._show(first)
+
+    def _show(self, check: Check) -> None:
         """One line; what does not fit is folded under its own column."""
         from rich.table import Table
         from rich.text import Text
@@ -85,6 +101,9 @@ class Page:
     def end(self, report: Report) -> None:
         """The sum."""
         from rich.text import Text
+
+        if self._skipped:
+            self._show_skipped()
 
         fails, warnings, skips = (report.count(status) for status in (Status.FAIL, Status.WARN, Status.SKIP))
         parts = [f"{report.count(Status.OK)} ok"]

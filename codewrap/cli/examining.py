@@ -64,8 +64,8 @@ def prepared(values: Mapping[str, str], mode: str | None, tls: bool | None, time
         return
     session = f"doctor-{secrets.token_hex(6)}"
     with contextlib.ExitStack() as stack:
-        assembly = _Assembly(settings, values, session, timeout_s)
-        server, door, endpoints, credentials = assembly.parts(stack)
+        assembly = _Assembly(settings, values, session, timeout_s, stack)
+        server, door, endpoints, credentials = assembly.parts()
         before = _before(settings, values, endpoints, credentials)
         spelling = assembly.spelling
         yield Subject(settings.mode.value, server, Examination(session, door, before, spelling, timeout_s).run)
@@ -112,15 +112,18 @@ def _machine(values: Mapping[str, str]) -> list[Check]:
 class _Assembly:
     """The door, by mode."""
 
-    def __init__(self, settings: Settings, values: Mapping[str, str], session: str, timeout_s: float) -> None:
+    def __init__(
+        self, settings: Settings, values: Mapping[str, str], session: str, timeout_s: float, stack: contextlib.ExitStack
+    ) -> None:
         self._settings = settings
+        self._stack = stack
         self._user = environment.user_name(values)
         self._session = session
         self._timeout_s = timeout_s
         broker = settings.broker
         self.spelling = _SPELLINGS.get(settings.mode) or _spelling(broker)
 
-    def parts(self, stack: contextlib.ExitStack) -> tuple[str, Door, list[Endpoint], AppCredentials | None]:
+    def parts(self) -> tuple[str, Door, list[Endpoint], AppCredentials | None]:
         """The server for people, the door to it, its endpoints, and the credentials that were configured."""
         gateway, broker = self._settings.gateway, self._settings.broker
         if self._settings.mode is Mode.GATEWAY and gateway is not None:
@@ -129,15 +132,15 @@ class _Assembly:
         if self._settings.mode is Mode.DIRECT and broker is not None:
             access = Access.to_broker(broker)
             return access.api.url, self._direct(access), [access.api, access.ws], access.credentials
-        access = self._hub(stack)
+        access = self._hub()
         return access.api.url, self._direct(access), [access.api], None
 
-    def _hub(self, stack: contextlib.ExitStack) -> Access:
+    def _hub(self) -> Access:
         """A hub as `run` starts one, in this process, on a socket of loopback."""
         credentials = AppCredentials("1", secrets.token_hex(16), secrets.token_hex(32))
         server = HubServer(HubRuntime(App(credentials.app_id, credentials.key, credentials.secret)))
         server.start()
-        stack.callback(server.stop)
+        self._stack.callback(server.stop)
         endpoint = Endpoint("127.0.0.1", server.port, False, credentials.key)
         return Access(credentials, endpoint, endpoint, secrets.token_bytes(config.MASTER_KEY_BYTES), HUB_EVENT_BYTES)
 
@@ -173,7 +176,6 @@ class _Assembly:
             open_viewer=functools.partial(self._subscriber, found.broker, self._asker(gateway, "writer")),
             publisher=publisher,
             event_bytes=found.event_bytes,
-            takes_public=False,
             send_input=lambda sealed: client.send_input(self._session, json.loads(sealed)),
         )
 
@@ -181,7 +183,9 @@ class _Assembly:
         return SecretAuthorizer(access.credentials, access.master_key, member_of(self._user, role))
 
     def _asker(self, gateway: config.Gateway, role: str) -> HttpAuthorizer:
-        return HttpAuthorizer(gateway.url, gateway.token, role=role, name=self._user, timeout_s=self._timeout_s)
+        asker = HttpAuthorizer(gateway.url, gateway.token, role=role, name=self._user, timeout_s=self._timeout_s)
+        self._stack.callback(asker.close)
+        return asker
 
     def _subscriber(self, endpoint: Endpoint, authorizer: Authorizer, deliver: Deliver) -> Subscriber:
         timing = Timing(connect_timeout_s=self._timeout_s)

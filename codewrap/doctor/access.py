@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from codewrap.doctor.report import Check, Checking, all_skipped, failed, passed, skipped, warned, words
-from codewrap.doctor.surroundings import default_credentials, plain_http
+from codewrap.doctor.surroundings import default_credentials, is_proxied, plain_http
 from codewrap.errors import AuthError, CodewrapError, TransportError
 from codewrap.protocol.channels import presence_channel
 from codewrap.transport.base import AppCredentials, Authorizer, Deliver, Endpoint, Publisher, RetryLater, Subscriber
@@ -49,8 +49,12 @@ class Broker:
     publisher: Publisher | None
     event_bytes: int
     has_master_key: bool = True
-    takes_public: bool = True
     send_input: Callable[[str], None] | None = field(default=None, repr=False)
+
+    @property
+    def is_behind_gateway(self) -> bool:
+        """Whether `serve-auth` stands before it: it has its own way for input, and relays sessions' channels only."""
+        return self.send_input is not None
 
     @property
     def is_metered(self) -> bool:
@@ -123,16 +127,19 @@ class Front:
 
     def _advice(self, error: TransportError) -> str:
         address, cause = self._spelling.address, error.__cause__
+        if is_proxied(self._origin) and not isinstance(cause, ssl.SSLError):
+            return f"does the proxy work, and does it let {self._origin.host} through? Else correct {address}"
         if isinstance(cause, ssl.SSLCertVerificationError):
             return "give it a certificate that this machine trusts, or name its authority's file in SSL_CERT_FILE"
         if isinstance(cause, ssl.SSLError):
-            return f"does it speak TLS on this port? Correct {address}, or switch TLS off knowingly"
+            return f"does it speak TLS on this port? Else correct {address}, or switch TLS off knowingly"
         if "found" in error.reason:
             return f"correct {address}"
         if isinstance(cause, TimeoutError) or "in time" in error.reason:
-            return f"is a firewall in between? Correct {address}"
+            cause_of_silence = "does it speak TLS on this port" if self._origin.tls else "is a firewall in between"
+            return f"{cause_of_silence}? Else correct {address}"
         if "HTTP" in error.reason:
-            return f"is it another kind of server, or does it want TLS? Correct {address}"
+            return f"is it another kind of server, or does it want TLS? Else correct {address}"
         return f"start the server, or correct {address}"
 
 
@@ -215,7 +222,7 @@ class DirectDoor:
             clock = " (and the clock)" if "imestamp" in error.reason else ""
             return f"correct {self._spelling.secret}, {self._spelling.key} and {self._spelling.app_id}{clock}"
         if isinstance(error, TransportError) and not error.retry:
-            return f"correct {self._spelling.app_id} and {self._spelling.address}"
+            return f"correct {self._spelling.app_id}, or {self._spelling.address}"
         return f"look at the server, or correct {self._spelling.address}"
 
 

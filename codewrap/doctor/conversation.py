@@ -197,6 +197,8 @@ class Conversation:
             return f"correct {self._spelling.key}"
         if "(4004)" in reason:
             return "the account's connections are used up; close some, or raise the plan"
+        if self._broker.is_behind_gateway:
+            return "this is where serve-auth says its broker is; start that, or correct --public-host of serve-auth"
         return f"let WebSockets through to it, or correct {self._spelling.address}"
 
     def _guarded(self, name: str, check: Callable[[str], Check]) -> Check:
@@ -213,7 +215,7 @@ class Conversation:
     # the checks
 
     def _public(self, name: str) -> Check:
-        if not self._broker.takes_public:
+        if self._broker.is_behind_gateway:
             return skipped(name, "serve-auth relays sessions' channels only")
         return self._round_trip(name, self._session)
 
@@ -272,8 +274,8 @@ class Conversation:
         heard_s = self.heard_by_both(channel, data, until_s)
         if heard_s is None:
             raise _Broken(_NOT_HEARD, _NOT_HEARD_ADVICE)
-        use = "in reserve" if self._relays_client_events else "what typing uses here"
-        return passed(name, f"works, {use}", (heard_s - started_s) * 1000)
+        use = "in reserve" if self._relays_client_events else "typing uses it"
+        return passed(name, f"works; {use}", (heard_s - started_s) * 1000)
 
     # their parts
 

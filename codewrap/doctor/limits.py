@@ -49,14 +49,14 @@ class Limits:
     def _event_size(self, name: str) -> Check:
         wanted = self._broker.event_bytes
         taken, refused, why = 0, None, ""
-        for size in sizes_to_try(wanted, metered=self._broker.is_metered, bounded=self._broker.send_input is not None):
+        for size in sizes_to_try(wanted, metered=self._broker.is_metered, bounded=self._broker.is_behind_gateway):
             why = self._refusal(size)
             if why:
                 refused = size
                 break
             taken = size
         if refused is not None and refused <= wanted:
-            where = " for serve-auth" if self._broker.send_input is not None else ""
+            where = " for serve-auth" if self._broker.is_behind_gateway else ""
             advice = f"set CODEWRAP_MAX_EVENT_BYTES={taken}{where}" if taken else "see the server's log"
             return failed(name, f"{refused} bytes do not pass ({why}), and codewrap sends up to {wanted}", advice)
         beyond = f", not {refused}" if refused is not None else ""

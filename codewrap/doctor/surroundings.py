@@ -34,8 +34,8 @@ class Terminal:
 def terminal(found: Terminal) -> Check:
     """Whether programs on it can draw."""
     if found.size is None:
-        return passed("terminal", f"none here; {found.encoding or 'no encoding'}")
-    said = f"{found.term or 'no TERM'}, {found.encoding}, {found.size[0]} x {found.size[1]}"
+        return passed("terminal", f"none here; {found.encoding.upper() or 'no encoding'}")
+    said = f"{found.term or 'no TERM'}, {found.encoding.upper()}, {found.size[0]} x {found.size[1]}"
     if found.term in ("", "dumb"):
         return warned("terminal", said, "full-screen programs cannot draw; set TERM (for example xterm-256color)")
     if found.encoding.lower().replace("-", "").replace("_", "") != "utf8":
@@ -67,7 +67,7 @@ def proxy(origin: Origin) -> Check:
         return passed("proxy", "none")
     if origin.is_loopback:
         return passed("proxy", "set, and not used for this machine")
-    if scheme not in found or urllib.request.proxy_bypass(origin.authority):
+    if not is_proxied(origin):
         return passed("proxy", f"set, and not used for {origin.host}")
     url = found[scheme]
     try:
@@ -78,6 +78,12 @@ def proxy(origin: Origin) -> Check:
     if parts.scheme != "http" or not parts.hostname:
         return failed("proxy", f"{scheme}_proxy is not an http:// proxy", f"use one, or put {origin.host} into no_proxy")
     return passed("proxy", f"{scheme}_proxy is used: {where}")
+
+
+def is_proxied(origin: Origin) -> bool:
+    """Whether the environment names a proxy for this server."""
+    url = urllib.request.getproxies_environment().get("https" if origin.tls else "http")
+    return bool(url) and not origin.is_loopback and not urllib.request.proxy_bypass(origin.authority)
 
 
 def plain_http(endpoints: Sequence[Endpoint], name: str = "TLS") -> Check:
@@ -101,7 +107,8 @@ def default_credentials(credentials: AppCredentials) -> Check:
     found = [name for name, is_default in parts.items() if is_default]
     if not found:
         return passed("default secrets", "none of Soketi's is in use")
-    return warned("default secrets", f"{' and '.join(found)}: Soketi's own default", _DEFAULT_ADVICE)
+    named = ", ".join(found[:-1]) + " and " * (len(found) > 1) + found[-1]
+    return warned("default secrets", f"Soketi's own {named} in use", _DEFAULT_ADVICE)
 
 
 def _origin(endpoint: Endpoint) -> Origin:
