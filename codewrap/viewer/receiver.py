@@ -120,6 +120,8 @@ class Receiver:
 
     def repaint(self) -> None:
         """What is on the screen is spoilt: the next screen is drawn even where nothing was missed."""
+        if self._repaint and not self._begun:
+            return  # it is being asked for
         self._repaint = True
         if not self.wants_bytes:
             self._begun = False
