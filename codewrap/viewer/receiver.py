@@ -6,6 +6,7 @@ bytes are asked for until they have come, or the host says that they are no long
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ GAP_PATIENCE_S = 0.15
 # Nothing to go by yet: the host is asked; and asked again.
 FIRST_SCREEN_PATIENCE_S = 0.5
 REPEAT_S = 1.0
+MAX_PAST_EPOCHS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Receiver:
         self._asked_s: float | None = None
         self._repaint = True
         self._ended: Ended | None = None
+        self._past_epochs: deque[str] = deque(maxlen=MAX_PAST_EPOCHS)
 
     @property
     def offset(self) -> int:
@@ -129,6 +132,8 @@ class Receiver:
 
     def receive(self, frame: HostFrame, now_s: float) -> Iterator[Effect]:
         """What follows from ``frame``."""
+        if frame.epoch in self._past_epochs:
+            return
         self.last_heard_s = now_s
         if frame.epoch != self.epoch:
             yield from self._new_epoch(frame)
@@ -183,7 +188,10 @@ class Receiver:
 
     def _new_epoch(self, frame: HostFrame) -> Iterator[Effect]:
         known = bool(self.epoch)
+        if known:
+            self._past_epochs.append(self.epoch)
         self.epoch = frame.epoch
+        self._parts = {}
         self._incoming = Incoming()
         self._begun = self.wants_bytes
         self._ended = None
