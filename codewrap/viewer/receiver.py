@@ -99,7 +99,7 @@ class Receiver:
         self._incoming = Incoming()
         self._streams: dict[int, str] = {}
         self._parts: dict[int, bytes] = {}
-        self._parts_offset = -1
+        self._parts_of: tuple[int, int, Size] | None = None
         self._gap_since_s: float | None = None
         self._asked_s: float | None = None
         self._repaint = True
@@ -246,8 +246,8 @@ class Receiver:
     def _assembled(self, frame: Screen) -> bytes | None:
         if frame.parts == 1:
             return frame.data
-        if frame.offset != self._parts_offset:
-            self._parts_offset, self._parts = frame.offset, {}
+        if (frame.offset, frame.parts, frame.size) != self._parts_of:
+            self._parts_of, self._parts = (frame.offset, frame.parts, frame.size), {}
         self._parts[frame.part] = frame.data
         if len(self._parts) < frame.parts:
             return None
