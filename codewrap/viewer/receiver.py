@@ -263,6 +263,7 @@ class Receiver:
             before = self.offset
             yield Gap(before, end)
             after = self._incoming.skip_to(end)
+            self._gap_since_s = None if self._incoming.gap is None else self._gap_since_s
             yield from self._shown(end, after, "stdout")
 
     def _over(self) -> Iterator[Effect]:
