@@ -73,8 +73,10 @@ class KeyFilter:
 
     def _watchful(self, data: bytes, index: int) -> bool:
         """Whether the rest of a long block can hold anything for us."""
+        if self._tilde_held or self._matched:
+            return True
         rest = data[index + 1 :]
-        return b"~" in rest or b"\x1b" in rest or (bool(self._detach_keys) and self._detach_keys[:1] in rest) or self._matched > 0
+        return b"~" in rest or b"\x1b" in rest or (bool(self._detach_keys) and self._detach_keys[:1] in rest)
 
     def _follow_paste(self, byte: int) -> None:
         self._tail = (self._tail + bytes((byte,)))[-8:]
