@@ -88,17 +88,23 @@ class KeyFilter:
     def _key(self, byte: int, out: bytearray) -> Action | None:
         if self._tilde_held:
             return self._after_tilde(byte, out)
-        if self._detach_keys and byte == self._detach_keys[self._matched]:
-            self._matched += 1
+        if self._detach_keys and self._match(byte, out):
             return Action.DETACH if self._matched == len(self._detach_keys) else None
-        if self._matched:
-            out += self._detach_keys[: self._matched]
-            self._matched = 0
         if byte == 0x7E and self._at_line_start and self._tilde:
             self._tilde_held = True
             return None
         self._plain(byte, out)
         return None
+
+    def _match(self, byte: int, out: bytearray) -> bool:
+        """Follow the keys that detach; what turns out to be none of them goes on. True while ``byte`` may be one."""
+        held = self._detach_keys[: self._matched] + bytes((byte,))
+        while held and not self._detach_keys.startswith(held):
+            if len(held) > 1:
+                self._plain(held[0], out)
+            held = held[1:]
+        self._matched = len(held)
+        return bool(held)
 
     def _after_tilde(self, byte: int, out: bytearray) -> Action | None:
         self._tilde_held = False
