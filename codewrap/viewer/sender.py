@@ -40,6 +40,11 @@ class Sender:
         """Typed and not yet confirmed."""
         return self._outgoing.pending_bytes + len(self._waiting)
 
+    @property
+    def ready(self) -> bool:
+        """`due` would give something now."""
+        return self._resend or (bool(self._waiting) and self._outgoing.room > 0)
+
     def type(self, data: bytes) -> None:
         """Keystrokes, to be sent when there is room."""
         self._waiting += data

@@ -277,7 +277,7 @@ class ViewerSession:
         waits = [self._sender.wait_s(now_s), 1.0 if self._unsettled() else None]
         if self._state.state is ConnectionState.CONNECTED:
             waits.append(self._receiver.wait_s(now_s))
-            if self._plan.input_interval_s and self._sender.pending_bytes:
+            if self._plan.input_interval_s and self._sender.ready:
                 waits.append(max(0.0, self._next_input_s - now_s))
         return min((wait for wait in waits if wait is not None), default=None)
 
