@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from codewrap.errors import CodewrapError
+from codewrap.errors import EXIT_USAGE, CodewrapError
 from codewrap.protocol.channels import printable
 
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
@@ -41,6 +41,22 @@ def fail(error: CodewrapError) -> int:
         sys.stderr.write(f"codewrap: {printable(str(error), 500)}\n")
         sys.stderr.flush()
     return error.exit_status
+
+
+def misused(problem: str, command: str) -> int:
+    """One line for a command line that is not understood; returns the exit status to leave with."""
+    text = " ".join(problem.split()).rstrip(".")
+    if not text:  # no command at all: the help is shown already
+        return EXIT_USAGE
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"codewrap: {printable(text, 500)} (see: {command} --help)\n")
+    return EXIT_USAGE
+
+
+def broken(error: Exception) -> None:
+    """One line for an error that is ours. Its text is not shown: it may hold anything."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"codewrap: an error of ours: {type(error).__name__} (CODEWRAP_DEBUG=1 shows more)\n")
 
 
 def amount(size: int) -> str:

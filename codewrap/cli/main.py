@@ -6,8 +6,9 @@ Commands are imported and built when they are asked for: `run` must start its ch
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import typer
 import typer.core
@@ -26,6 +27,8 @@ class CommandSource(NamedTuple):
     context_settings: dict[str, Any]
 
 
+# What the parser raises for a command line it does not understand; typer names only this one of its subclasses.
+UsageProblem = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 _HELP = {"help_option_names": ["-h", "--help"]}
 COMMANDS = {
     # Options after the first word of CMD are CMD's.
@@ -87,16 +90,19 @@ def main() -> None:
     """Entry point of the ``codewrap`` script."""
     try:
         environment.current().export_flags()
-        app()
+        status = app(standalone_mode=False)
     except CodewrapError as error:
-        sys.exit(console.fail(error))
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+        status = console.fail(error)
+    except UsageProblem as error:
+        status = console.misused(error.format_message(), getattr(error.ctx, "command_path", "codewrap"))
+    except (KeyboardInterrupt, typer.Abort):
+        status = EXIT_INTERRUPTED
     except Exception as error:
-        if "CODEWRAP_DEBUG" in environment.current().values:
+        if "CODEWRAP_DEBUG" in os.environ:
             raise
-        sys.stderr.write(f"codewrap: an error of ours: {type(error).__name__} (CODEWRAP_DEBUG=1 shows more)\n")
-        sys.exit(EXIT_FAILED)
+        console.broken(error)  # the last line of defence: a person gets one line, never a traceback
+        status = EXIT_FAILED
+    sys.exit(status)
 
 
 if __name__ == "__main__":

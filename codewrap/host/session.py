@@ -22,7 +22,7 @@ from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Kind, Message
 from codewrap.store.sessionlog import LogWriter
 from codewrap.terminal.child import Child, Exited, Stopped, get_size
-from codewrap.terminal.local import RawTerminal, Sink
+from codewrap.terminal.local import RawTerminal, Sink, undo_modes
 from codewrap.terminal.wakeup import SignalWakeup
 
 READ_BYTES = 65_536
@@ -32,6 +32,8 @@ DRAIN_MOST_S = 2.0
 # The uplink delivers the end on its own; the shell that waits for our status waits at most this for its report.
 REPORT_WAIT_S = 0.5
 LOCAL_DRAIN_S = 1.0
+# How far back modes are looked for that a killed program has left on.
+MODES_TAIL_BYTES = 1024 * 1024
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -362,6 +364,8 @@ class _Loop:
     def _finish(self, exited: Exited) -> Outcome:
         now_s = time.monotonic()
         self._log.ended(exited.code, exited.signal, now_s)
+        if exited.signal is not None and self._terminal is not None:
+            self._stdout.write(undo_modes(self._log.tail(MODES_TAIL_BYTES)))
         self._stdout.drain(LOCAL_DRAIN_S)
         self._stderr.drain(LOCAL_DRAIN_S)
         self._link.finished = True

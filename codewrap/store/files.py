@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -71,9 +72,13 @@ def write_private(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         fd = create_private(temporary)
         try:
-            os.write(fd, data)
+            view = memoryview(data)
+            while view:  # a disk that fills up takes a part first
+                view = view[os.write(fd, view) :]
         finally:
             os.close(fd)
         temporary.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise StoreError(str(path), f"cannot be written: {error.strerror}") from error

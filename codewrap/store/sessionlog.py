@@ -60,10 +60,16 @@ class LogWriter:
         if stream != self._stream or now_s - self._marked_s >= MARK_INTERVAL_S:
             self._stream, self._marked_s = stream, now_s
             self._note(now_s, stream)
-        self._write(self._output, data)
-        self.end += len(data)
+        self.end += self._write(self._output, data)
         if self.end - self.start > self._keep_bytes + HOLE_BYTES:
             self._give_back()
+
+    def tail(self, most_bytes: int) -> bytes:
+        """The last bytes of the output, at most so many."""
+        try:
+            return os.pread(self._output, most_bytes, max(0, self.end - most_bytes))
+        except OSError:
+            return b""
 
     def resized(self, size: Size, now_s: float) -> None:
         """The terminal has this size from here on."""
@@ -83,15 +89,17 @@ class LogWriter:
         line = _to_json([round(now_s - self._started_s, 4), self.end, what, *values])
         self._write(self._timeline, line.encode() + b"\n")
 
-    def _write(self, fd: int, data: bytes) -> None:
+    def _write(self, fd: int, data: bytes) -> int:
+        """Bytes written: fewer than there are where the disk refuses."""
         if self.broken:
-            return
+            return 0
         view = memoryview(data)
         try:
             while view:
                 view = view[os.write(fd, view) :]
         except OSError as error:
             self.broken = error.strerror or "it cannot be written"
+        return len(data) - len(view)
 
     def _give_back(self) -> None:
         start = (self.end - self._keep_bytes) // HOLE_BYTES * HOLE_BYTES

@@ -6,8 +6,11 @@ it. In embedded mode it holds the hub's keys: the file's permissions are the aut
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from codewrap.protocol.channels import is_session_name
 from codewrap.store.files import write_private
 
 _SUFFIX = ".json"
-_MAX_RECORD_BYTES = 64 * 1024
+_MAX_RECORD_BYTES = 32 * 1024 * 1024  # a command line may have megabytes, and JSON makes six bytes of some
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +55,17 @@ class SessionStore:
 
     def create(self, record: SessionRecord) -> None:
         """Add a record. Raises SessionNameTaken when a live session has the name; a stale record is taken over."""
-        path = self._path(record.name)
-        complete = path.with_name(f".{record.name}.{record.epoch}")
-        write_private(complete, json.dumps(asdict(record)).encode())
-        try:
-            for _ in range(3):
-                if self._place(complete, path):
-                    return
-                if self.find(record.name) is not None:
-                    break
-                path.unlink(missing_ok=True)
-        finally:
-            complete.unlink(missing_ok=True)
-        raise SessionNameTaken(record.name)
-
-    def _place(self, complete: Path, path: Path) -> bool:
-        # A link appears with its whole content or not at all: nobody reads half a record.
-        try:
-            os.link(complete, path)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise StoreError(str(path), f"cannot be written: {error.strerror}") from error
-        return True
+        with self._locked():
+            if self.find(record.name) is not None:
+                raise SessionNameTaken(record.name)
+            write_private(self._path(record.name), json.dumps(asdict(record)).encode())
 
     def remove(self, name: str, epoch: str) -> None:
         """Remove the record of ``name`` if it is still that session's."""
-        record = self._read(self._path(name))
-        if record is not None and record.epoch == epoch:
-            self._path(name).unlink(missing_ok=True)
+        with self._locked():
+            record = self._read(self._path(name))
+            if record is not None and record.epoch == epoch:
+                self._path(name).unlink(missing_ok=True)
 
     def find(self, name: str) -> SessionRecord | None:
         """The record of a session that runs, or None."""
@@ -99,8 +84,22 @@ class SessionStore:
             if is_alive(record):
                 found.append(record)
             else:
-                path.unlink(missing_ok=True)
+                self.remove(path.name.removesuffix(_SUFFIX), record.epoch)
         return sorted(found, key=lambda record: record.started_at)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One at a time from look to change: or a record that just took a dead one's place would go with it."""
+        try:
+            fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreError(str(self._directory), f"cannot be opened: {error.strerror}") from error
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks: as good as it gets there
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
 
     def _path(self, name: str) -> Path:
         return self._directory / (name + _SUFFIX)
@@ -122,7 +121,7 @@ class SessionStore:
 
 def is_alive(record: SessionRecord) -> bool:
     """Whether the very process that made ``record`` still runs."""
-    return process_start(record.pid) == record.pid_started
+    return bool(record.pid_started) and process_start(record.pid) == record.pid_started
 
 
 def process_start(pid: int) -> str:

@@ -20,6 +20,7 @@ RESET_MODES = (
     b"\x1b[?2026l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1016l\x1b[?2004l"
     b"\x1b[?1l\x1b>\x1b[<u\x1b[>4m\x1b[?7h\x1b[4l\x1b[?6l\x1b[r\x1b[?1047l\x1b[0m\x0f\x1b[?25h\x1b[0 q"
 )
+_REPORTING = (9, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016)
 MAX_PENDING_BYTES = 256 * 1024
 PIPE_CHUNK = 4096  # PIPE_BUF: what a pipe that select calls writable takes without blocking
 
@@ -58,6 +59,20 @@ class RawTerminal:
         """Raw again, after `cooked`."""
         with contextlib.suppress(termios.error, OSError):
             tty.setraw(self._fd, termios.TCSADRAIN)
+
+
+def undo_modes(output: bytes) -> bytes:
+    """What takes back the modes that ``output`` (the end of a program's) has left on: for one that was killed in the midst."""
+    from codewrap.terminal.modes import ModeTracker
+
+    tracker = ModeTracker()
+    tracker.feed(output)
+    known = tracker.known_modes()
+    off = [mode for mode in (2026, *_REPORTING, 1, 66, 2004, 1049, 1047, 47) if known.get(mode)]
+    parts = [f"\x1b[?{mode}l" for mode in off]
+    parts.append("\x1b[?25h" if known.get(25) is False else "")
+    parts.append("\x1b[0m" if off or parts[-1] else "")
+    return "".join(parts).encode()
 
 
 def restore(fd: int, attributes: list[Any]) -> None:
