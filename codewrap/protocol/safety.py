@@ -75,11 +75,12 @@ _COLOUR_COMMAND: Final = re.compile(rb"4(?:;\d{1,3};%s)+|1[0-2];%s|104(?:;\d{1,3
 _LINK: Final = re.compile(rb"8;(?P<params>[\w:=.-]{0,256});(?P<uri>(?:https?://|mailto:)[\x21-\x7e]+)?")
 _CLIPBOARD: Final = re.compile(rb"52;[cpqs0-7]{0,8};(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,4}={0,2}")
 
-SOFT_RESET: Final = (
-    b"\x1b[?2026l\x1b[?1049l\x1b[!p\x1b[?69l\x1b[?5l\x1b[?6l\x1b[?7h\x1b[?25h\x1b[?1;9;45;66;1000;1002;1003;1004;1005;1006l"
+_RESET_MODES: Final = (
+    b"\x1b[?69l\x1b[?5l\x1b[?6l\x1b[?7h\x1b[?25h\x1b[?1;9;45;66;1000;1002;1003;1004;1005;1006l"
     b"\x1b[?1015;1016;2004l\x1b[4l\x1b[20l\x1b[r\x1b>\x1b(B\x1b)B\x1b*B\x1b+B\x0f\x1b[>4m\x1b[0 q\x1b[m"
     b"\x1b]8;;\x1b\\\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\\x1b]112\x1b\\"
 )
+SOFT_RESET: Final = b"\x1b[?2026l\x1b[?1049l\x1b[!p" + _RESET_MODES
 """Undoes what the allowed sequences can change, without RIS: that destroys scrollback and, in xterm.js, resets too little.
 
 Leaves the alternate screen. Neither clears nor moves the cursor on purpose; the keyboard stack is ``Sanitizer.restore``'s.
@@ -111,11 +112,14 @@ class Sanitizer:
         return _REFUSED.sub(self._replace, _well_formed(block))
 
     def restore(self) -> bytes:
-        """What undoes everything let through so far: write it when the viewer leaves. Forgets what was held back."""
-        here = self._popped(64) if self._alternate else b""
+        """What undoes everything let through so far: write it when the viewer leaves. Forgets what was held back.
+
+        The cursor stays where it is: resetting margins homes it, and so does leaving an alternate screen that does not show.
+        """
+        leave = self._popped(64) + b"\x1b[?1049l" if self._alternate else b""
         self._alternate = False
         self._cutter = SequenceCutter()
-        return here + SOFT_RESET + self._popped(64)
+        return leave + b"\x1b[?2026l\x1b[!p\x1b7" + _RESET_MODES + b"\x1b8" + self._popped(64)
 
     def _replace(self, found: re.Match[bytes]) -> bytes:
         kind = found.lastgroup

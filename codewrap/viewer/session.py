@@ -198,6 +198,7 @@ class ViewerSession:
         self._departure: Departure | None = None
         self._state = StateChanged(ConnectionState.CONNECTING)
         self._state_since_s = time.monotonic()
+        self._retry_at_s = 0.0
         self._answered = False
         self._ready_s: float | None = None
         self._hosts: set[str] = set()
@@ -386,6 +387,7 @@ class ViewerSession:
 
     def _state_changed(self, event: StateChanged, now_s: float) -> None:
         was = self._state.state
+        self._retry_at_s = now_s + (event.retry_in_s or 0.0)
         self._state, self._state_since_s = event, now_s if was is ConnectionState.CONNECTED else self._state_since_s
         if event.state is ConnectionState.CONNECTED:
             self._state_since_s = now_s
@@ -540,7 +542,7 @@ class ViewerSession:
                 return ""
             text = self._state.state.value
             if self._state.retry_in_s is not None:
-                text = f"reconnecting in {self._state.retry_in_s:.0f} s"
+                text = f"reconnecting in {max(0.0, self._retry_at_s - now_s):.0f} s"
             return f"{_PREFIX}{self._plan.session}: {text}, link lost {since_s:.0f} s ago{held} "
         if self._host_gone_s is not None and now_s - self._host_gone_s > STATUS_AFTER_S:
             return f"{_PREFIX}{self._plan.session}: the host is away for {now_s - self._host_gone_s:.0f} s{held} "

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import SOFT_RESET, InputFilter, Sanitizer, strip_reports
 
 MODES = {1, 5, 6, 7, 9, 12, 25, 45, 47, 66, 69, 1000, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 1016, 1047, 1048, 1049}
@@ -21,6 +22,7 @@ CSI_FINALS = set("@ABCDEFGHIJKLMPSTXZ`abdefgmrsuhl")
 CSI_SPECIAL = {"?h", "?l", "?J", "?K", "!p", " q", " @", " A", "'}", "'~", '"q', ">m", ">u", "<u", "=u"}
 CSI_SPECIAL |= {"$" + final for final in "rtvxz{"}
 ESC_FINALS = set("6789=>DEHMNOno|}~")
+from codewrap.terminal.emulator import Screen
 
 
 def tokens(stream: bytes) -> list[tuple[str, str]]:
@@ -350,8 +352,20 @@ def test_keyboard_stack_of_the_viewer_is_not_touched() -> None:
     assert sanitizer.feed(b"\x1b[<5u\x1b[=0u") == b"\x1b[>0u"
     assert sanitizer.feed(b"\x1b[>1u\x1b[>3u\x1b[<9u\x1b[<u\x1b[=1;3u") == b"\x1b[>1u\x1b[>3u\x1b[<3u"
     assert sanitizer.feed(b"\x1b[>1u\x1b[?1049h\x1b[<u\x1b[>7u") == b"\x1b[>1u\x1b[?1049h\x1b[>7u"
-    assert sanitizer.restore() == b"\x1b[<1u" + SOFT_RESET + b"\x1b[<1u"
-    assert sanitizer.restore() == SOFT_RESET
+    restored = sanitizer.restore()
+    assert restored.startswith(b"\x1b[<1u\x1b[?1049l") and restored.endswith(b"\x1b8\x1b[<1u")
+    again = sanitizer.restore()
+    assert b"u" not in again and b"1049" not in again
+
+
+def test_leaving_keeps_the_cursor_where_it_is() -> None:
+    screen = Screen(Size(rows=10, cols=40))
+    sanitizer = Sanitizer()
+    screen.feed(sanitizer.feed(b"one\r\ntwo\r\n\x1b[2;8rthree\x1b[4;6H"))
+    before = screen.cursor
+    screen.feed(sanitizer.restore())
+    assert screen.cursor == before
+    assert screen.text()[:2] == ["one", "two"]
 
 
 def test_bytes_that_are_not_utf8_become_replacement_characters() -> None:
