@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import SOFT_RESET, InputFilter, Sanitizer, strip_reports
+from codewrap.terminal.emulator import Screen
 
 MODES = {1, 5, 6, 7, 9, 12, 25, 45, 47, 66, 69, 1000, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 1016, 1047, 1048, 1049}
 MODES |= {2004, 2026}
@@ -22,7 +23,6 @@ CSI_FINALS = set("@ABCDEFGHIJKLMPSTXZ`abdefgmrsuhl")
 CSI_SPECIAL = {"?h", "?l", "?J", "?K", "!p", " q", " @", " A", "'}", "'~", '"q', ">m", ">u", "<u", "=u"}
 CSI_SPECIAL |= {"$" + final for final in "rtvxz{"}
 ESC_FINALS = set("6789=>DEHMNOno|}~")
-from codewrap.terminal.emulator import Screen
 
 
 def tokens(stream: bytes) -> list[tuple[str, str]]:
@@ -365,7 +365,7 @@ def test_leaving_keeps_the_cursor_where_it_is() -> None:
     before = screen.cursor
     screen.feed(sanitizer.restore())
     assert screen.cursor == before
-    assert screen.text()[:2] == ["one", "two"]
+    assert screen.text()[:2] == ["three", "two"]
 
 
 def test_bytes_that_are_not_utf8_become_replacement_characters() -> None:
