@@ -1,0 +1,297 @@
+"""What a viewer makes of the host's frames, in whatever order they come."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from codewrap.protocol.frames import Acked, Ended, HostFrame, Notice, Output, Resized, Screen, Sync
+from codewrap.protocol.geometry import Size
+from codewrap.viewer.receiver import (
+    FIRST_SCREEN_PATIENCE_S,
+    GAP_PATIENCE_S,
+    REPEAT_S,
+    Confirmed,
+    Effect,
+    Gap,
+    NewRun,
+    Over,
+    Receiver,
+    Show,
+    ShowScreen,
+    ShowSize,
+    Told,
+)
+
+SIZE = Size(rows=5, cols=20)
+
+
+class Viewer:
+    """A receiver and a clock turned by hand."""
+
+    def __init__(self, *, wants_bytes: bool = False) -> None:
+        self.receiver = Receiver(wants_bytes=wants_bytes)
+        self.now_s = 100.0
+        self.receiver.connected(self.now_s)
+
+    def gets(self, *frames: HostFrame) -> list[Effect]:
+        return [effect for frame in frames for effect in self.receiver.receive(frame, self.now_s)]
+
+    def asks(self) -> Sync | tuple[int, str] | None:
+        return self.receiver.ask(self.now_s)
+
+    def asks_after(self, seconds: float) -> Sync | tuple[int, str] | None:
+        self.now_s += seconds
+        return self.asks()
+
+
+def out(offset: int, data: bytes, stream: str = "stdout") -> Output:
+    return Output("e", offset, data, stream)
+
+
+def screen(offset: int, data: bytes = b"screen", epoch: str = "e") -> Screen:
+    return Screen(epoch, offset, SIZE, data)
+
+
+def joined(offset: int = 10) -> Viewer:
+    """One that has its first screen."""
+    viewer = Viewer()
+    assert viewer.gets(screen(offset)) == [ShowScreen(b"screen", SIZE, 0, True)]
+    return viewer
+
+
+def reader() -> Viewer:
+    """One that wants every byte."""
+    return Viewer(wants_bytes=True)
+
+
+# -- on a terminal ---------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_shown_before_the_first_screen() -> None:
+    viewer = Viewer()
+    assert viewer.gets(out(0, b"half a picture")) == []
+    assert viewer.gets(screen(14), out(14, b"!")) == [ShowScreen(b"screen", SIZE, 0, True), Show(b"!", "stdout")]
+
+
+def test_a_host_that_offers_no_screen_is_asked_and_asked_again() -> None:
+    viewer = Viewer()
+    assert viewer.asks() is None
+    assert viewer.receiver.wait_s(viewer.now_s) == pytest.approx(FIRST_SCREEN_PATIENCE_S)
+    assert viewer.asks_after(FIRST_SCREEN_PATIENCE_S) is not None
+    assert viewer.asks_after(REPEAT_S / 2) is None
+    assert viewer.asks_after(REPEAT_S / 2) is not None
+    viewer.gets(screen(0))
+    assert viewer.asks_after(10.0) is None
+    assert viewer.receiver.wait_s(viewer.now_s) is None
+
+
+def test_repeats_are_shown_once() -> None:
+    viewer = joined()
+    assert viewer.gets(out(10, b"abc"), out(10, b"abc"), out(8, b"xxabcd"), screen(10)) == [
+        Show(b"abc", "stdout"),
+        Show(b"d", "stdout"),
+    ]
+
+
+def test_output_out_of_order_is_put_in_order() -> None:
+    parts = [out(10 + 2 * n, b"%d." % n) for n in range(4)]
+    for order in itertools.permutations(parts):
+        viewer = joined()
+        shown = [effect.data for effect in viewer.gets(*order) if isinstance(effect, Show)]
+        assert b"".join(shown) == b"0.1.2.3.", order
+        assert viewer.receiver.wait_s(viewer.now_s) is None
+
+
+def test_a_gap_is_waited_out_for_a_moment_and_then_asked_about() -> None:
+    viewer = joined()
+    viewer.now_s += 10
+    viewer.gets(out(12, b"later"))
+    assert viewer.asks() is None
+    assert viewer.receiver.wait_s(viewer.now_s) == pytest.approx(GAP_PATIENCE_S)
+    asked = viewer.asks_after(GAP_PATIENCE_S)
+    assert asked is not None
+    assert viewer.gets(out(10, b"ab")) == [Show(b"ab", "stdout"), Show(b"later", "stdout")]
+    assert viewer.receiver.offset == 17
+    assert viewer.asks_after(10.0) is None
+
+
+def test_a_screen_closes_a_gap_and_says_how_much_went_by() -> None:
+    viewer = joined()
+    viewer.gets(out(20, b"held"))
+    assert viewer.gets(screen(15, b"s2")) == [ShowScreen(b"s2", SIZE, 5, False)]
+    assert viewer.receiver.wait_s(viewer.now_s) is not None
+    assert viewer.gets(out(15, b"12345")) == [Show(b"12345", "stdout"), Show(b"held", "stdout")]
+
+
+def test_what_waited_behind_a_screen_is_shown_after_it() -> None:
+    viewer = joined()
+    viewer.gets(out(15, b"held"))
+    assert viewer.gets(screen(15, b"s2")) == [ShowScreen(b"s2", SIZE, 5, False), Show(b"held", "stdout")]
+    assert viewer.receiver.wait_s(viewer.now_s) is None
+
+
+def test_an_old_screen_and_one_for_others_are_not_drawn() -> None:
+    viewer = joined()
+    viewer.gets(out(10, b"abc"))
+    assert viewer.gets(screen(12), screen(13)) == []
+
+
+def test_a_spoilt_screen_is_asked_for_once_a_second_and_drawn_though_nothing_was_missed() -> None:
+    viewer = joined()
+    viewer.receiver.repaint()
+    assert viewer.asks() is not None
+    viewer.receiver.repaint()
+    assert viewer.asks() is None
+    assert viewer.receiver.wait_s(viewer.now_s) == pytest.approx(REPEAT_S)
+    assert viewer.asks_after(REPEAT_S) is not None
+    assert viewer.gets(screen(10, b"again")) == [ShowScreen(b"again", SIZE, 0, True)]
+    assert viewer.asks_after(10.0) is None
+
+
+def test_a_viewer_that_had_everything_does_not_go_on_asking_once_it_is_told_so() -> None:
+    viewer = joined()
+    viewer.receiver.connected(viewer.now_s)
+    assert viewer.asks_after(FIRST_SCREEN_PATIENCE_S) is not None
+    viewer.gets(out(10, b""))
+    assert viewer.asks_after(10.0) is None
+    assert viewer.receiver.wait_s(viewer.now_s) is None
+
+
+def test_a_screen_in_parts_is_drawn_when_all_are_there_in_any_order() -> None:
+    parts = [Screen("e", 10, SIZE, data, number, 3) for number, data in enumerate((b"a", b"b", b"c"))]
+    for order in itertools.permutations(parts):
+        viewer = Viewer()
+        assert viewer.gets(*order[:2], order[0]) == []
+        assert viewer.gets(order[2]) == [ShowScreen(b"abc", SIZE, 0, True)]
+
+
+def test_parts_of_two_screens_do_not_mix() -> None:
+    viewer = Viewer()
+    small = Size(rows=3, cols=9)
+    viewer.gets(Screen("e", 10, SIZE, b"a", 0, 3), Screen("e", 10, SIZE, b"b", 1, 3))
+    assert viewer.gets(Screen("e", 10, small, b"x", 0, 2)) == []
+    assert viewer.gets(Screen("e", 12, small, b"y", 1, 2)) == []
+    assert viewer.gets(Screen("e", 12, small, b"z", 0, 2)) == [ShowScreen(b"zy", small, 0, True)]
+
+
+def test_a_size_is_told() -> None:
+    viewer = joined()
+    assert viewer.gets(Resized("e", 10, Size(rows=9, cols=9))) == [ShowSize(Size(rows=9, cols=9))]
+
+
+# -- every byte ------------------------------------------------------------------------------------------------
+
+
+def test_a_reader_begins_at_the_first_byte_and_asks_for_it_at_once() -> None:
+    viewer = reader()
+    assert viewer.asks() is not None
+    assert viewer.gets(out(0, b"ab")) == [Show(b"ab", "stdout")]
+
+
+def test_a_reader_takes_no_screen_but_learns_from_it_what_it_lacks() -> None:
+    viewer = reader()
+    viewer.gets(out(0, b"ab"))
+    viewer.now_s += 10
+    assert viewer.gets(screen(500)) == []
+    asked = viewer.asks()
+    assert asked is not None
+    assert viewer.receiver.offset == 2
+
+
+def test_streams_are_told_apart_however_they_came() -> None:
+    parts = [out(0, b"one "), out(4, b"ERR ", "stderr"), out(8, b"two "), out(12, b"ERR2", "stderr")]
+    for order in itertools.permutations(parts):
+        viewer = reader()
+        shown = [effect for effect in viewer.gets(*order) if isinstance(effect, Show)]
+        for stream, expected in (("stdout", b"one two "), ("stderr", b"ERR ERR2")):
+            assert b"".join(show.data for show in shown if show.stream == stream) == expected, order
+
+
+def test_a_stated_gap_is_told_and_what_comes_behind_it_is_shown() -> None:
+    viewer = reader()
+    viewer.gets(out(0, b"ab"), out(20, b"held"))
+    assert viewer.gets(Notice("e", 2, "gap", "gone", (2, 20))) == [Gap(2, 20), Show(b"held", "stdout")]
+    assert viewer.asks_after(10.0) is None
+    assert viewer.receiver.wait_s(viewer.now_s) is None
+
+
+def test_only_what_is_lacking_of_a_stated_gap_is_told() -> None:
+    viewer = reader()
+    viewer.gets(out(0, b"abcdef"))
+    assert viewer.gets(Notice("e", 0, "gap", "gone", (0, 10))) == [Gap(6, 10)]
+    assert viewer.gets(Notice("e", 0, "gap", "gone", (0, 10)), Notice("e", 20, "gap", "gone", (20, 30))) == []
+    assert viewer.receiver.offset == 10
+
+
+def test_each_answer_lets_the_next_question_go_at_once() -> None:
+    viewer = reader()
+    viewer.gets(out(0, b"ab"), out(50, b"x"))
+    viewer.now_s += 1
+    assert viewer.asks() is not None
+    viewer.gets(out(2, b"cd"))
+    assert viewer.asks_after(GAP_PATIENCE_S) is not None
+
+
+# -- runs, words, the end --------------------------------------------------------------------------------------
+
+
+def test_a_new_run_begins_from_nothing() -> None:
+    viewer = joined()
+    viewer.gets(out(10, b"abc"))
+    assert viewer.gets(Output("new", 0, b"x")) == [NewRun()]
+    assert viewer.gets(screen(1, epoch="new")) == [ShowScreen(b"screen", SIZE, 0, True)]
+
+
+@pytest.mark.parametrize("wants_bytes", [False, True])
+def test_a_run_that_is_over_does_not_come_back(wants_bytes: bool) -> None:
+    viewer = Viewer(wants_bytes=wants_bytes)
+    viewer.gets(screen(0), out(0, b"old"))
+    viewer.gets(screen(0, epoch="new"), Output("new", 0, b"fresh"))
+    assert viewer.gets(out(3, b"replayed"), screen(50), Ended("e", 3, 0, None)) == []
+    assert (viewer.receiver.epoch, viewer.receiver.offset) == ("new", 5)
+
+
+def test_parts_of_a_screen_of_the_run_before_do_not_count() -> None:
+    viewer = Viewer()
+    viewer.gets(Screen("e", 0, SIZE, b"old", 0, 2))
+    assert viewer.gets(Screen("new", 0, SIZE, b"new", 1, 2)) == [NewRun()]
+    assert viewer.gets(Screen("new", 0, SIZE, b"the ", 0, 2)) == [ShowScreen(b"the new", SIZE, 0, True)]
+
+
+def test_acknowledgements_come_alone_or_with_output() -> None:
+    viewer = joined()
+    assert viewer.gets(Acked("e", {"w": 3})) == [Confirmed({"w": 3})]
+    assert viewer.gets(Output("e", 10, b"x", "stdout", {"w": 4})) == [Confirmed({"w": 4}), Show(b"x", "stdout")]
+
+
+def test_words_of_the_host_are_passed_on() -> None:
+    assert joined().gets(Notice("e", 10, "lost", "the host died")) == [Told("lost", "the host died")]
+
+
+def test_the_end_comes_when_all_is_shown() -> None:
+    viewer = joined()
+    end = Ended("e", 13, 3, None)
+    assert viewer.gets(end) == []
+    assert viewer.receiver.ended == end
+    assert viewer.asks_after(REPEAT_S) is not None
+    assert viewer.gets(out(10, b"abc")) == [Show(b"abc", "stdout"), Over(end)]
+
+
+def test_the_end_of_a_session_that_was_never_seen_waits_for_its_screen() -> None:
+    viewer = Viewer()
+    end = Ended("e", 0, 0, None)
+    assert viewer.gets(end) == []
+    assert viewer.gets(screen(0)) == [ShowScreen(b"screen", SIZE, 0, True), Over(end)]
+
+
+def test_a_reader_hears_the_end_of_an_empty_session_at_once() -> None:
+    end = Ended("e", 0, 0, None)
+    assert reader().gets(end) == [Over(end)]
+
+
+def test_a_gap_at_the_end_ends_it_too() -> None:
+    viewer = reader()
+    end = Ended("e", 10, None, 9)
+    assert viewer.gets(end, Notice("e", 0, "gap", "gone", (0, 10))) == [Gap(0, 10), Over(end)]

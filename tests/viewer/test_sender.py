@@ -1,0 +1,111 @@
+"""Keystrokes: numbered, sent again until confirmed, dropped when too old."""
+
+from __future__ import annotations
+
+import itertools
+
+from codewrap.protocol.frames import Input
+from codewrap.viewer.sender import CHUNK_BYTES, EXPIRY_S, RESEND_S, WINDOW_BYTES, Sender
+
+
+def new_sender() -> Sender:
+    writers = (f"w{n}" for n in itertools.count(1))
+    return Sender(lambda: next(writers))
+
+
+def test_keystrokes_leave_at_once_and_are_numbered() -> None:
+    sender = new_sender()
+    sender.type(b"ab")
+    assert sender.ready
+    assert sender.due("e", 0.0) == [Input("e", "w1", 0, b"ab")]
+    sender.type(b"c")
+    assert sender.due("e", 0.1) == [Input("e", "w1", 2, b"c")]
+    assert not sender.ready
+    assert sender.due("e", 0.2) == []
+
+
+def test_what_is_confirmed_is_not_sent_again() -> None:
+    sender = new_sender()
+    sender.type(b"abc")
+    sender.due("e", 0.0)
+    sender.confirm({"w1": 2, "another": 50}, 0.1)
+    assert sender.pending_bytes == 1
+    assert sender.due("e", 0.1 + RESEND_S) == [Input("e", "w1", 2, b"c")]
+    sender.confirm({"w1": 3}, 2.0)
+    assert sender.pending_bytes == 0
+    assert sender.wait_s(2.0) is None
+    assert sender.due("e", 9.0) == []
+
+
+def test_confirming_what_was_never_sent_changes_nothing() -> None:
+    sender = new_sender()
+    sender.type(b"abc")
+    sender.due("e", 0.0)
+    sender.confirm({"w1": 99}, 0.0)
+    assert sender.pending_bytes == 3
+
+
+def test_what_is_not_confirmed_is_sent_again_after_a_while_and_not_before() -> None:
+    sender = new_sender()
+    sender.type(b"a")
+    sender.due("e", 0.0)
+    assert sender.wait_s(0.25) == RESEND_S - 0.25
+    assert sender.due("e", RESEND_S - 0.01) == []
+    assert sender.due("e", RESEND_S) == [Input("e", "w1", 0, b"a")]
+    assert sender.due("e", RESEND_S + 0.5) == []
+
+
+def test_what_could_not_be_sent_is_given_again_together_with_what_came_since() -> None:
+    sender = new_sender()
+    sender.type(b"ab")
+    sender.due("e", 0.0)
+    sender.unsent()
+    sender.type(b"c")
+    assert sender.due("e", 0.1) == [Input("e", "w1", 0, b"ab"), Input("e", "w1", 2, b"c")]
+
+
+def test_a_paste_goes_in_pieces_within_the_window() -> None:
+    sender = new_sender()
+    paste = bytes(n % 251 for n in range(WINDOW_BYTES + 10_000))
+    sender.type(paste)
+    assert sender.full
+    first = sender.due("e", 0.0)
+    assert all(len(frame.data) <= CHUNK_BYTES for frame in first)
+    assert b"".join(frame.data for frame in first) == paste[:WINDOW_BYTES]
+    assert not sender.ready
+    assert not sender.full
+    sender.confirm({"w1": WINDOW_BYTES}, 0.1)
+    rest = sender.due("e", 0.1)
+    assert b"".join(frame.data for frame in rest) == paste[WINDOW_BYTES:]
+    assert rest[0].offset == WINDOW_BYTES
+
+
+def test_a_ctrl_c_of_some_time_ago_does_not_arrive() -> None:
+    sender = new_sender()
+    sender.type(b"\x03")
+    sender.due("e", 0.0)
+    assert sender.expire(EXPIRY_S - 0.1) == 0
+    sender.type(b"later")
+    assert sender.expire(EXPIRY_S) == 6
+    assert sender.writer == "w2"
+    assert (sender.pending_bytes, sender.due("e", EXPIRY_S)) == (0, [])
+    sender.type(b"x")
+    assert sender.due("e", EXPIRY_S + 1) == [Input("e", "w2", 0, b"x")]
+    sender.confirm({"w1": 1}, EXPIRY_S + 1)
+    assert sender.pending_bytes == 1
+
+
+def test_nothing_typed_never_expires() -> None:
+    sender = new_sender()
+    assert sender.expire(1000.0) == 0
+    assert sender.writer == "w1"
+
+
+def test_a_new_run_forgets_what_was_meant_for_the_one_before() -> None:
+    sender = new_sender()
+    sender.type(b"abc")
+    sender.due("e", 0.0)
+    sender.type(b"d")
+    assert sender.forget() == 4
+    assert sender.due("e2", 5.0) == []
+    assert sender.wait_s(5.0) is None
