@@ -103,6 +103,7 @@ class Receiver:
         self._gap_since_s: float | None = None
         self._asked_s: float | None = None
         self._repaint = True
+        self._size: Size | None = None
         self._ended: Ended | None = None
         self._past_epochs: deque[str] = deque(maxlen=MAX_PAST_EPOCHS)
 
@@ -176,6 +177,7 @@ class Receiver:
 
     def connected(self, now_s: float) -> None:
         """The link stands (again): what was missed meanwhile is asked for, after the host had the chance to offer it."""
+        self._repaint = True
         self._asked_s = now_s - REPEAT_S + (0.0 if self.wants_bytes else FIRST_SCREEN_PATIENCE_S)
         self._gap_since_s = now_s - GAP_PATIENCE_S
 
@@ -232,8 +234,11 @@ class Receiver:
                 self._gap_since_s = 0.0  # others jump ahead: what lies between must be asked for
             return
         data = self._assembled(frame)
-        if data is None or frame.offset < self.offset or (frame.offset == self.offset and self._begun and not self._repaint):
+        if data is None or frame.offset < self.offset:
             return
+        if frame.offset == self.offset and self._begun and not self._repaint and frame.size == self._size:
+            return
+        self._size = frame.size
         skipped = frame.offset - self.offset if self._begun else 0
         joined, self._begun = not self._begun, True
         before = self.offset
