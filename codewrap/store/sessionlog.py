@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class LogWriter:
         self._marked_s = 0.0
         try:
             self._output = create_private(directory / _OUTPUT)
-            self._timeline = create_private(directory / _TIMELINE, os.O_APPEND)
+            self._timeline = _second(self._output, lambda: create_private(directory / _TIMELINE, os.O_APPEND))
         except OSError as error:
             raise StoreError(str(directory), f"the session log cannot be made: {error.strerror}") from error
 
@@ -118,7 +119,7 @@ class LogReader:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             self._output = os.open(directory / _OUTPUT, flags)
-            self._timeline = os.open(directory / _TIMELINE, flags)
+            self._timeline = _second(self._output, lambda: os.open(directory / _TIMELINE, flags))
         except OSError as error:
             raise StoreError(str(directory), f"the session log cannot be read: {error.strerror}") from error
         self._timeline_position = 0
@@ -159,6 +160,15 @@ def delete(directory: Path) -> None:
     import shutil
 
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def _second(first_fd: int, open_second: Callable[[], int]) -> int:
+    """Open the other of two files; without it the first is of no use and closed."""
+    try:
+        return open_second()
+    except OSError:
+        os.close(first_fd)
+        raise
 
 
 def _entry(line: bytes) -> Entry:
