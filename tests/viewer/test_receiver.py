@@ -176,6 +176,19 @@ def test_parts_of_two_screens_do_not_mix() -> None:
     assert viewer.gets(Screen("e", 12, small, b"z", 0, 2)) == [ShowScreen(b"zy", small, 0, True)]
 
 
+def test_a_screen_of_another_size_is_drawn_though_nothing_was_missed() -> None:
+    viewer = joined()
+    wide = Size(rows=5, cols=40)
+    assert viewer.gets(Screen("e", 10, wide, b"wide")) == [ShowScreen(b"wide", wide, 0, False)]
+    assert viewer.gets(Screen("e", 10, wide, b"wide")) == []
+
+
+def test_the_first_screen_after_a_reconnect_is_drawn() -> None:
+    viewer = joined()
+    viewer.receiver.connected(viewer.now_s)
+    assert viewer.gets(screen(10), screen(10)) == [ShowScreen(b"screen", SIZE, 0, False)]
+
+
 def test_a_size_is_told() -> None:
     viewer = joined()
     assert viewer.gets(Resized("e", 10, Size(rows=9, cols=9))) == [ShowSize(Size(rows=9, cols=9))]
