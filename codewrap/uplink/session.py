@@ -50,7 +50,9 @@ MAX_LAG_BYTES = 512 * 1024
 UNWATCHED_MAX_LAG_BYTES = 8 * 1024 * 1024
 # After the child's end viewers are given so long to hear of it, also those whose connection is just being restored.
 LINGER_S = 5.0
-LINGER_WATCHED_S = 1.0
+# Who still lacks something asks within a second, and again; each answer begins this anew.
+LINGER_WATCHED_S = 3.0
+LINGER_MOST_S = 600.0
 
 
 @dataclass(slots=True)
@@ -99,6 +101,8 @@ class UplinkSession:
         self._finishing = False
         self._said_done = False
         self._leave_at_s: float | None = None
+        self._finished_s: float | None = None
+        self._events_at_look = 0
         self._last_refusal = ""
         self._host_gone = False
         self._armed = False
@@ -227,16 +231,20 @@ class UplinkSession:
     def _may_leave(self, now_s: float) -> bool:
         if not self._finishing:
             return False
-        delivered = self._batch is None and self._composer.wait_s(now_s) is None
-        if self._leave_at_s is None:
-            self._leave_at_s = now_s + LINGER_S
         watched = bool(self._composer.watchers)
-        if (delivered or not watched) and not self._said_done:
+        delivered = not watched or (self._batch is None and self._composer.wait_s(now_s) is None)
+        if self._finished_s is None:
+            self._finished_s = now_s
+        if self._leave_at_s is None or self._spent.events > self._events_at_look:
+            self._events_at_look = self._spent.events
+            self._leave_at_s = now_s + (LINGER_WATCHED_S if delivered and watched else LINGER_S)
+        if delivered and not self._said_done:
             self._said_done = True
             self._host.send(Message(Kind.DONE, self._report()))
-            if watched or self._connected or not self._spent.peak_watchers:
-                self._leave_at_s = min(self._leave_at_s, now_s + (LINGER_WATCHED_S if watched else 0.0))
-        return now_s >= self._leave_at_s
+            self._leave_at_s = min(self._leave_at_s, now_s + LINGER_WATCHED_S) if watched else self._leave_at_s
+        if not watched and (self._connected or not self._spent.peak_watchers):
+            return True
+        return now_s >= min(self._leave_at_s, self._finished_s + LINGER_MOST_S)
 
     def _report(self) -> dict[str, Any]:
         return {"events": self._spent.events, "bytes": self._spent.bytes, "peak_watchers": self._spent.peak_watchers}

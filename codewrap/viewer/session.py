@@ -418,7 +418,7 @@ class ViewerSession:
         self._departure = Departure(status, f"{self._plan.endpoint} does not let us watch {self._plan.session}: {event.reason}")
 
     def _mind_host(self, now_s: float) -> None:
-        if self._ready_s is None or self._receiver.ended is not None:
+        if self._ready_s is None:
             return
         if self._hosts:
             self._host_gone_s = None
@@ -427,6 +427,9 @@ class ViewerSession:
         if not self._answered and now_s - self._ready_s > NO_ANSWER_S:
             advice = "it was started with --no-encrypt?" if self._hosts and self._plan.encrypted else "nobody runs it"
             self._departure = Departure(EXIT_NOT_ATTACHED, f"no answer from session {self._plan.session}: {advice}")
+        elif self._host_gone_s is not None and self._receiver.ended and now_s - self._host_gone_s > NO_ANSWER_S:
+            text = f"session {self._plan.session} ended, but its output from byte {self._receiver.offset} on did not arrive"
+            self._departure = Departure(EXIT_LOST, text)
         elif self._host_gone_s is not None and now_s - self._host_gone_s > HOST_GONE_S:
             self._departure = Departure(EXIT_LOST, f"session {self._plan.session} is lost: its host is gone")
 
