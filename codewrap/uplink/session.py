@@ -82,8 +82,16 @@ class _Retry:
 class UplinkSession:
     """Runs until the child has ended and that is delivered, or the host is gone."""
 
-    def __init__(self, plan: UplinkPlan, host: HostSocket, follower: LogFollower, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        plan: UplinkPlan,
+        host: HostSocket,
+        follower: LogFollower,
+        wake: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._plan = plan
+        self._clock = clock
         self._host = host
         self._follower = follower
         self._output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
@@ -149,7 +157,7 @@ class UplinkSession:
         """
         self._hear()
         self._follower.refresh()
-        now_s = time.monotonic()
+        now_s = self._clock()
         self._speak(now_s)
         self._feed(now_s)
         self._arm()
@@ -157,7 +165,7 @@ class UplinkSession:
 
     def timeout_s(self) -> float | None:
         """Seconds until `step` is due by itself; None when it is not."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         waits = []
         if self._batch is not None:
             waits.append(self._retry.due_s - now_s)
@@ -189,7 +197,7 @@ class UplinkSession:
 
     def _arm(self) -> None:
         """Ask the host to say when the log grows: at once when somebody watches, else by and by."""
-        if not self._armed and not self._host_gone and time.monotonic() >= self._arm_at_s:
+        if not self._armed and not self._host_gone and self._clock() >= self._arm_at_s:
             self._armed = self._host.send(_ARM)
 
     # -- the host ----------------------------------------------------------------------------------------------
@@ -207,9 +215,9 @@ class UplinkSession:
             match message.kind:
                 case Kind.GROWN:
                     self._armed = False
-                    self._log_has_grown(time.monotonic())
+                    self._log_has_grown(self._clock())
                 case Kind.WRITTEN:
-                    self._composer.acknowledge(message.header["acks"], time.monotonic())
+                    self._composer.acknowledge(message.header["acks"], self._clock())
                 case Kind.FINISH:
                     self._finishing = True
                     self._armed = True

@@ -179,8 +179,16 @@ class HttpPath:
 class ViewerSession:
     """One attachment. ``terminal`` is this terminal in raw mode, or None when the keyboard is not ours to read."""
 
-    def __init__(self, plan: ViewerPlan, subscriber: Subscriber, mailbox: Mailbox, send_over_http: SendOverHttp) -> None:
+    def __init__(
+        self,
+        plan: ViewerPlan,
+        subscriber: Subscriber,
+        mailbox: Mailbox,
+        send_over_http: SendOverHttp,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._plan = plan
+        self._clock = clock
         self._subscriber = subscriber
         self._mailbox = mailbox
         self._http = HttpPath(send_over_http)
@@ -197,7 +205,7 @@ class ViewerSession:
         self._watched: dict[int, int] = {}
         self._departure: Departure | None = None
         self._state = StateChanged(ConnectionState.CONNECTING)
-        self._state_since_s = time.monotonic()
+        self._state_since_s = clock()
         self._retry_at_s = 0.0
         self._answered = False
         self._ready_s: float | None = None
@@ -246,7 +254,7 @@ class ViewerSession:
             for fd, _ in ready:
                 self._ready(fd, wakeup)
             if self._departure is None:
-                self._look_after(time.monotonic())
+                self._look_after(self._clock())
 
     def _watch(self, wakeup: SignalWakeup) -> None:
         wanted = {self._mailbox.fileno(): select.POLLIN, wakeup.fileno(): select.POLLIN}
@@ -274,7 +282,7 @@ class ViewerSession:
                 sink.flush()
 
     def _timeout_s(self) -> float | None:
-        now_s = time.monotonic()
+        now_s = self._clock()
         waits = [self._sender.wait_s(now_s), 1.0 if self._unsettled() else None]
         if self._state.state is ConnectionState.CONNECTED:
             waits.append(self._receiver.wait_s(now_s))
@@ -307,7 +315,7 @@ class ViewerSession:
 
     def _hear(self) -> None:
         for event in self._mailbox.take():
-            now_s = time.monotonic()
+            now_s = self._clock()
             match event:
                 case Received(channel=channel) if channel == self._output_channel:
                     self._output(event, now_s)
@@ -331,7 +339,7 @@ class ViewerSession:
 
     def _output_at_once(self, event: Received) -> bool:
         """In the subscriber's thread, under the mailbox's lock: True when the loop has something to do because of it."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         self._output(event, now_s)
         unsettled = self._departure is not None or self._receiver.wait_s(now_s) is not None
         return unsettled or self._stdout.waiting or self._stderr.waiting
@@ -456,7 +464,7 @@ class ViewerSession:
             data, action = self._keys.feed(strip_reports(data))
         if not self._plan.read_only:
             self._sender.type(data)
-            self._send_input(time.monotonic())
+            self._send_input(self._clock())
         elif data in (b"q", b"\x03"):
             action = Action.DETACH
         if action is not None:
