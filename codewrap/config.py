@@ -10,7 +10,7 @@ import base64
 import binascii
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,8 +99,11 @@ class Settings:
 def read_environment(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
     """Environment over `.env` of ``directory``: one mapping; empty values count as not set."""
     values: dict[str, str] = {}
-    path = directory / (environ.get("CODEWRAP_ENV_FILE") or ".env")
-    if path.is_file():
+    chosen = environ.get("CODEWRAP_ENV_FILE")
+    path = directory / (chosen or ".env")
+    if chosen and not _is_there(path, Path.exists):
+        raise ConfigError("CODEWRAP_ENV_FILE", "names a file that is not there")
+    if _is_there(path, Path.is_file):
         from dotenv import dotenv_values
 
         try:
@@ -109,6 +112,13 @@ def read_environment(environ: Mapping[str, str], directory: Path) -> dict[str, s
             raise ConfigError(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     values.update({name: value for name, value in environ.items() if value})
     return values
+
+
+def _is_there(path: Path, kind: Callable[[Path], bool]) -> bool:
+    try:
+        return kind(path)
+    except OSError:  # a directory that may not be searched, a name too long
+        return False
 
 
 def load(values: Mapping[str, str], mode: str | None = None, *, tls: bool | None = None) -> Settings:
@@ -295,7 +305,7 @@ class _Reader:
         value = self._values.get(name)
         if value is None:
             return default
-        if value.isascii() and value.isdigit() and 1 <= int(value) <= 65535:
+        if _is_number(value, 1, 65_535):
             return int(value)
         raise ConfigError(name, "is not a port", "use 1 to 65535")
 
@@ -303,7 +313,7 @@ class _Reader:
         value = self._values.get("CODEWRAP_MAX_EVENT_BYTES")
         if value is None:
             return default
-        if value.isascii() and value.isdigit() and 1024 <= int(value) <= 10_000_000:
+        if _is_number(value, 1024, 10_000_000):
             return int(value)
         raise ConfigError("CODEWRAP_MAX_EVENT_BYTES", "is not a size in bytes", "use 1024 to 10000000")
 
@@ -313,6 +323,11 @@ class _Reader:
             if value is not None:
                 return decode_master_key(name, value)
         return None
+
+
+def _is_number(text: str, least: int, most: int) -> bool:
+    # Python refuses to convert thousands of digits with an error of its own.
+    return text.isascii() and text.isdigit() and len(text) <= 20 and least <= int(text) <= most
 
 
 def decode_master_key(name: str, value: str) -> bytes:
@@ -337,6 +352,8 @@ def check_url(name: str, value: str) -> str:
     """An http or https URL without credentials, query and trailing slash. Raises ConfigError naming ``name``."""
     from urllib.parse import urlsplit
 
+    if not value.isprintable() or " " in value:  # urlsplit drops some of them silently and keeps others in the host's name
+        raise ConfigError(name, "is not a URL", "it holds spaces or control characters")
     try:
         parts = urlsplit(value)
         port_ok = parts.port is None or parts.port > 0
@@ -344,6 +361,6 @@ def check_url(name: str, value: str) -> str:
         raise ConfigError(name, "is not a URL") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
         raise ConfigError(name, "is not an http or https URL", "for example https://codewrap.example.com")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigError(name, "holds credentials, a query or a fragment", "the token goes into CODEWRAP_TOKEN")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
