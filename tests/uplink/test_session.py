@@ -1,0 +1,524 @@
+"""The uplink's session, step by step: who watches, what is published, what the host is told. The clock is turned by hand."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from codewrap.errors import AuthError, TransportError
+from codewrap.protocol import channels, frames, sealing
+from codewrap.protocol.frames import Acked, Ended, HostFrame, Input, Notice, Output, Sync
+from codewrap.protocol.frames import Screen as ScreenFrame
+from codewrap.protocol.geometry import Size
+from codewrap.protocol.hostlink import Decoder, Kind, Message, encode
+from codewrap.protocol.pacing import BrokerLimits
+from codewrap.terminal.emulator import Screen
+from codewrap.transport.base import (
+    ConnectionState,
+    Member,
+    MemberAdded,
+    MemberRemoved,
+    Received,
+    StateChanged,
+    Subscribed,
+    SubscriptionFailed,
+)
+from codewrap.uplink.composer import ACK_DELAY_S, Composer
+from codewrap.uplink.hostsocket import HostSocket
+from codewrap.uplink.inputpath import UplinkPlan
+from codewrap.uplink.session import (
+    IDLE_FEED_S,
+    LINGER_S,
+    LINGER_WATCHED_S,
+    REFUSED_RETRY_S,
+    RETRY_FIRST_S,
+    UNWATCHED_LOOK_S,
+    UplinkSession,
+)
+from tests.support.publishing import RecordingPublisher
+from tests.support.sessionlogs import SessionLog
+from tests.support.subscribers import ScriptedSubscriber
+
+SIZE = Size(rows=6, cols=30)
+KEY = bytes(range(32))
+OUTPUT = channels.output_channel("s", encrypted=True)
+PRESENCE = channels.presence_channel("s")
+HOST = Member("host.1", {"role": "host"})
+ANNA = Member("anna.1", {"role": "writer"})
+BOB = Member("bob.1", {"role": "viewer"})
+
+
+class Bench:
+    """A session and everything around it."""
+
+    def __init__(self, log: SessionLog, *, pty: bool = True, encrypted: bool = True, answers_queries: bool = False) -> None:
+        self.log = log
+        self.ours, self.host = socket.socketpair()
+        self.host.setblocking(False)
+        self._decoder = Decoder()
+        self.publisher = RecordingPublisher()
+        self.subscriber = ScriptedSubscriber()
+        self.now_s = 1000.0
+        self.woken = 0
+        self.key: bytes | Exception | None = KEY
+        self._read = 0
+        self.plan = UplinkPlan("s", "run", encrypted, read_only=False, answers_queries=answers_queries)
+        host = HostSocket(self.ours)
+        self.session = UplinkSession(self.plan, host, log.follower, self._wake, lambda: self.now_s)
+        self.subscriber.deliver = self.session.deliver
+        self.composer = Composer("run", log.follower, Screen(SIZE) if pty else None, SIZE, BrokerLimits(), sealed=encrypted)
+        self.session.begin(self.composer, self.publisher, self.subscriber, self._secret)
+
+    def close(self) -> None:
+        self.ours.close()
+        self.host.close()
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def _secret(self, channel: str) -> bytes | None:
+        assert channel == OUTPUT
+        if isinstance(self.key, Exception):
+            raise self.key
+        return self.key
+
+    # -- what happens ------------------------------------------------------------------------------------------
+
+    def connects(self, *members: Member) -> None:
+        self.subscriber.connects(PRESENCE, HOST, *members)
+        assert self.steps()
+
+    def steps(self, seconds: float = 0.0) -> bool:
+        """Time goes by, the session is called as a driver would, until it has nothing to do now; its last answer."""
+        self.now_s += seconds
+        going_on = self.session.step()
+        for _ in range(100):
+            if not going_on or self.session.timeout_s() != 0.0:
+                return going_on
+            going_on = self.session.step()
+        raise AssertionError("it wants to be called for ever")
+
+    def says(self, *messages: Message) -> None:
+        """The host writes."""
+        self.host.sendall(b"".join(map(encode, messages)))
+        self.session.hear_host()
+
+    def asks(self, offset: int, want: str, epoch: str = "run", name: str = channels.EVENT_CLIENT_SYNC) -> None:
+        self.subscriber.tells(Received(PRESENCE, name, frames.encode(Sync(epoch, offset, want))))
+
+    # -- what came of it ---------------------------------------------------------------------------------------
+
+    def heard(self, kind: Kind | None = None) -> list[Message]:
+        """What the host was told since the last call."""
+        try:
+            messages = self._decoder.feed(self.host.recv(1_000_000))
+        except BlockingIOError:
+            return []
+        return [message for message in messages if kind in (None, message.kind)]
+
+    def published(self) -> list[HostFrame]:
+        """Frames since the last call, opened."""
+        found: list[HostFrame] = []
+        for event in self.publisher.events[self._read :]:
+            self._read += 1
+            assert event.channel == channels.output_channel("s", encrypted=self.plan.encrypted)
+            frame = frames.decode_host(sealing.unseal(event.data, KEY) if self.plan.encrypted else event.data)
+            assert frame.event == event.name
+            found.append(frame)
+        return found
+
+
+@pytest.fixture
+def bench(log: SessionLog) -> Iterator[Bench]:
+    bench = Bench(log)
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def on_pipes(log: SessionLog) -> Iterator[Bench]:
+    bench = Bench(log, pty=False)
+    yield bench
+    bench.close()
+
+
+# -- who watches -----------------------------------------------------------------------------------------------
+
+
+def test_it_listens_for_input_and_presence_and_asks_the_host_for_news(bench: Bench) -> None:
+    assert bench.subscriber.channels == ["private-encrypted-input-s", "private-input-s", PRESENCE]
+    assert bench.subscriber.started
+    assert bench.heard() == [Message(Kind.ARM)]
+
+
+def test_nobody_watches_and_nothing_is_published(bench: Bench) -> None:
+    bench.connects()
+    bench.log.out(b"secret")
+    bench.says(Message(Kind.GROWN))
+    bench.steps(1.0)
+    assert bench.published() == []
+    assert bench.session.timeout_s() is None
+
+
+def test_the_first_viewer_gets_a_screen_and_then_what_follows(bench: Bench) -> None:
+    bench.connects()
+    bench.log.out(b"hello")
+    bench.steps()
+    bench.subscriber.tells(MemberAdded(PRESENCE, ANNA))
+    bench.steps()
+    (screen,) = bench.published()
+    assert isinstance(screen, ScreenFrame)
+    assert screen.offset == 5
+    bench.log.out(b" world")
+    bench.says(Message(Kind.GROWN))
+    bench.steps()
+    assert bench.published() == [Output("run", 5, b" world")]
+
+
+def test_viewers_that_were_there_first_get_a_screen_when_we_come(bench: Bench) -> None:
+    bench.connects(ANNA, BOB)
+    assert [type(frame) for frame in bench.published()] == [ScreenFrame]
+    assert bench.heard(Kind.WATCHERS) == [Message(Kind.WATCHERS, {"count": 2})]
+
+
+def test_the_host_is_told_how_many_watch(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.subscriber.tells(MemberAdded(PRESENCE, BOB), MemberRemoved(PRESENCE, ANNA), MemberRemoved(PRESENCE, BOB))
+    bench.steps()
+    assert [message.header["count"] for message in bench.heard(Kind.WATCHERS)] == [1, 2, 1, 0]
+    bench.log.out(b"unseen")
+    bench.steps(1.0)
+    assert {type(frame) for frame in bench.published()} == {ScreenFrame}
+
+
+def test_a_link_that_is_lost_has_no_viewers(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.published()
+    bench.subscriber.tells(StateChanged(ConnectionState.UNAVAILABLE, "gone"))
+    bench.steps()
+    bench.log.out(b"meanwhile")
+    bench.steps()
+    assert bench.published() == []
+    bench.connects(ANNA)
+    (screen,) = bench.published()
+    assert isinstance(screen, ScreenFrame)
+    assert screen.offset == 9
+
+
+def test_a_second_host_of_the_name_is_told_to_the_person(bench: Bench) -> None:
+    bench.connects(Member("host.2", {"role": "host"}))
+    (notice,) = bench.heard(Kind.NOTICE)
+    assert "--name" in notice.header["text"]
+
+
+def test_a_refusal_is_told_once(bench: Bench) -> None:
+    refused = SubscriptionFailed(PRESENCE, 403, "not you")
+    bench.subscriber.tells(refused, refused, StateChanged(ConnectionState.FAILED, "no such app"))
+    bench.steps()
+    texts = [message.header["text"] for message in bench.heard(Kind.NOTICE)]
+    assert len(texts) == 2
+    assert "not you" in texts[0]
+    assert "no such app" in texts[1]
+
+
+# -- requests --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [channels.EVENT_SYNC, channels.EVENT_CLIENT_SYNC])
+def test_bytes_are_said_again_or_a_screen_where_that_is_less(bench: Bench, name: str) -> None:
+    bench.connects(ANNA)
+    bench.log.out(b"abcdef")
+    bench.steps()
+    bench.published()
+    bench.asks(2, "screen", name=name)
+    bench.steps()
+    assert bench.published() == [Output("run", 2, b"cdef")]
+    bench.asks(2, "screen", epoch="another", name=name)
+    bench.steps()
+    assert [type(frame) for frame in bench.published()] == [ScreenFrame]
+
+
+def test_a_reader_of_another_run_gets_this_one_from_the_beginning(on_pipes: Bench) -> None:
+    on_pipes.log.out(b"abcdef")
+    on_pipes.connects(ANNA)
+    on_pipes.published()
+    on_pipes.asks(4, "bytes", epoch="")
+    on_pipes.steps()
+    assert on_pipes.published() == [Output("run", 0, b"abcdef")]
+
+
+@pytest.mark.parametrize("text", ["garbage", "{}", '{"v":1,"type":"sync","epoch":"run","from":-1,"want":"screen"}'])
+def test_a_request_that_makes_no_sense_is_dropped(bench: Bench, text: str) -> None:
+    bench.connects(ANNA)
+    bench.published()
+    bench.subscriber.tells(Received(PRESENCE, channels.EVENT_CLIENT_SYNC, text), Received(PRESENCE, "client-other", text))
+    bench.steps()
+    assert bench.published() == []
+
+
+def test_many_requests_are_one_answer(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.published()
+    for _ in range(50):
+        bench.asks(0, "screen", epoch="")
+    bench.steps()
+    assert len(bench.published()) == 1
+
+
+# -- publishing ------------------------------------------------------------------------------------------------
+
+
+def test_a_publish_that_failed_is_repeated_the_same_after_a_while(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.published()
+    bench.log.out(b"one")
+    bench.publisher.failure = TransportError("broker", "away")
+    bench.steps()
+    bench.log.out(b"two")
+    assert bench.session.timeout_s() == pytest.approx(RETRY_FIRST_S)
+    bench.publisher.failure = None
+    bench.steps(RETRY_FIRST_S / 2)
+    assert bench.published() == []
+    bench.steps(RETRY_FIRST_S)
+    assert bench.published() == [Output("run", 0, b"one"), Output("run", 3, b"two")]
+
+
+def test_a_broker_that_stays_away_is_tried_less_and_less_often(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.log.out(b"one")
+    bench.publisher.failure = TransportError("broker", "away")
+    waits = []
+    bench.steps()
+    for _ in range(9):
+        wait_s = bench.session.timeout_s()
+        assert wait_s is not None
+        waits.append(wait_s)
+        bench.steps(wait_s)
+    assert waits == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 10.0])
+
+
+def test_credentials_that_are_refused_are_told_once_and_tried_seldom(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.heard()
+    bench.log.out(b"one")
+    bench.publisher.failure = AuthError("broker", "wrong key", 401)
+    bench.steps()
+    assert bench.session.timeout_s() == pytest.approx(REFUSED_RETRY_S)
+    bench.steps(REFUSED_RETRY_S)
+    (notice,) = bench.heard(Kind.NOTICE)
+    assert "wrong key" in notice.header["text"]
+
+
+@pytest.mark.parametrize("key", [None, TransportError("gateway", "away")])
+def test_without_a_key_nothing_is_published_in_clear(bench: Bench, key: Exception | None) -> None:
+    bench.key = key
+    bench.connects(ANNA)
+    bench.log.out(b"secret")
+    bench.steps()
+    assert bench.publisher.events == []
+    bench.key = KEY
+    bench.steps(RETRY_FIRST_S)
+    assert [type(frame) for frame in bench.published()] == [ScreenFrame, Output]
+
+
+def test_each_event_has_a_nonce_of_its_own(bench: Bench) -> None:
+    bench.connects(ANNA)
+    for _ in range(50):
+        bench.log.out(b"x")
+        bench.steps()
+    sealed = [event.data for event in bench.publisher.events]
+    assert len(sealed) == 51
+    assert len({text.partition('"ciphertext"')[0] for text in sealed}) == 51
+
+
+def test_a_session_without_encryption_publishes_plain_frames(log: SessionLog) -> None:
+    bench = Bench(log, encrypted=False)
+    bench.connects(ANNA)
+    log.out(b"open")
+    bench.steps()
+    assert bench.published()[-1] == Output("run", 0, b"open")
+    bench.close()
+
+
+def test_no_publish_has_more_events_than_a_batch_may(on_pipes: Bench) -> None:
+    on_pipes.connects(ANNA)
+    data = os.urandom(300_000)
+    on_pipes.log.out(data)
+    on_pipes.steps()
+    assert max(len(events) for events in on_pipes.publisher.published) == 10
+    assert b"".join(frame.data for frame in on_pipes.published() if isinstance(frame, Output)) == data
+
+
+def test_acknowledgements_go_out_with_the_echo_or_alone(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.published()
+    bench.says(Message(Kind.WRITTEN, {"acks": {"w": 1}}))
+    bench.log.out(b"a")
+    bench.steps()
+    assert bench.published() == [Output("run", 0, b"a", "stdout", {"w": 1})]
+    bench.says(Message(Kind.WRITTEN, {"acks": {"w": 2}}))
+    bench.steps()
+    assert bench.published() == []
+    wait_s = bench.session.timeout_s()
+    assert wait_s is not None
+    assert wait_s <= ACK_DELAY_S
+    bench.steps(ACK_DELAY_S)
+    assert bench.published() == [Acked("run", {"w": 2})]
+
+
+def test_a_keystroke_passes_while_a_publish_hangs(bench: Bench) -> None:
+    """In the subscriber's thread, onto the socket: no step of the session is needed."""
+    bench.connects(ANNA)
+    bench.heard()
+    bench.subscriber.secrets["private-encrypted-input-s"] = KEY
+    text = sealing.seal(frames.encode(Input("run", "w", 0, b"\x03")), KEY, os.urandom(sealing.NONCE_BYTES))
+    woken = bench.woken
+    bench.subscriber.tells(Received("private-input-s", channels.EVENT_CLIENT_INPUT, text))
+    assert bench.heard() == [Message(Kind.INPUT, {"writer": "w", "offset": 0}, b"\x03")]
+    assert bench.woken == woken
+
+
+# -- looking at the log ----------------------------------------------------------------------------------------
+
+
+def test_the_host_is_asked_for_news_at_once_while_somebody_watches_and_seldom_otherwise(bench: Bench) -> None:
+    bench.connects()
+    bench.heard()
+    bench.says(Message(Kind.GROWN))
+    bench.steps()
+    assert bench.heard(Kind.ARM) == []
+    assert bench.session.timeout_s() == pytest.approx(UNWATCHED_LOOK_S)
+    bench.steps(UNWATCHED_LOOK_S)
+    assert bench.heard(Kind.ARM) == [Message(Kind.ARM)]
+    bench.subscriber.tells(MemberAdded(PRESENCE, ANNA))
+    bench.steps()
+    bench.says(Message(Kind.GROWN))
+    bench.steps()
+    assert bench.heard(Kind.ARM) == [Message(Kind.ARM)]
+
+
+def test_the_terminal_s_state_is_fed_when_output_pauses(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.log.out(b"x" * 100)
+    bench.says(Message(Kind.GROWN))
+    bench.steps()
+    assert bench.composer.lag_bytes == 100
+    assert bench.session.timeout_s() == pytest.approx(IDLE_FEED_S)
+    bench.steps(IDLE_FEED_S)
+    assert bench.composer.lag_bytes == 0
+    assert bench.session.timeout_s() is None
+
+
+def test_questions_are_answered_without_delay(log: SessionLog) -> None:
+    bench = Bench(log, answers_queries=True)
+    bench.connects(ANNA)
+    log.out(b"x" * 100)
+    bench.says(Message(Kind.GROWN))
+    bench.steps()
+    assert bench.composer.lag_bytes == 0
+    bench.close()
+
+
+# -- the end ---------------------------------------------------------------------------------------------------
+
+
+def finish(bench: Bench) -> None:
+    bench.log.ended(3)
+    bench.says(Message(Kind.FINISH))
+
+
+def test_the_end_is_said_the_host_has_its_report_and_the_session_leaves_in_time(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.log.out(b"bye")
+    finish(bench)
+    assert bench.session.over
+    assert bench.steps()
+    assert bench.published()[-1] == Ended("run", 3, 3, None)
+    (done,) = bench.heard(Kind.DONE)
+    assert (done.header["events"], done.header["peak_watchers"]) == (3, 1)
+    assert done.header["bytes"] == sum(len(event.data) for event in bench.publisher.events)
+    assert bench.steps(LINGER_WATCHED_S / 2)
+    assert not bench.steps(LINGER_WATCHED_S)
+
+
+def test_who_comes_in_the_last_moment_is_told_of_the_end_too(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.log.out(b"bye")
+    finish(bench)
+    bench.steps()
+    bench.published()
+    bench.subscriber.tells(MemberAdded(PRESENCE, BOB))
+    bench.steps(0.01)
+    screen, end = bench.published()
+    assert isinstance(screen, ScreenFrame)
+    assert end == Ended("run", 3, 3, None)
+
+
+def test_nobody_ever_watched_and_it_leaves_at_once(bench: Bench) -> None:
+    bench.connects()
+    finish(bench)
+    assert not bench.steps()
+    assert bench.heard(Kind.DONE)
+
+
+def test_a_broker_that_never_answers_does_not_hold_it_up(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.publisher.failure = TransportError("broker", "away")
+    bench.log.out(b"bye")
+    finish(bench)
+    assert bench.steps()
+    assert bench.steps(LINGER_S / 2)
+    assert not bench.steps(LINGER_S)
+
+
+def test_viewers_whose_link_is_just_being_restored_are_waited_for(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.subscriber.tells(StateChanged(ConnectionState.RECONNECTING, "", 1.0))
+    finish(bench)
+    assert bench.steps(LINGER_WATCHED_S * 2)
+    bench.published()
+    bench.connects(ANNA)
+    assert bench.published()[-1] == Ended("run", 0, 3, None)
+    assert not bench.steps(LINGER_S)
+
+
+def test_viewers_of_a_host_that_died_are_told(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.published()
+    bench.host.close()
+    bench.session.hear_host()
+    assert bench.session.host is None
+    assert bench.session.over
+    bench.steps()
+    (notice,) = bench.published()
+    assert isinstance(notice, Notice)
+    assert notice.kind == "lost"
+    assert not bench.steps(LINGER_S)
+
+
+def test_a_host_that_left_after_the_end_is_not_called_lost(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.log.ended(0)
+    bench.host.close()
+    bench.session.hear_host()
+    bench.steps()
+    assert bench.published()[-1] == Ended("run", 0, 0, None)
+    assert not any(isinstance(frame, Notice) for frame in bench.published())
+
+
+def test_nonsense_from_the_host_ends_it(bench: Bench) -> None:
+    bench.host.sendall(b"\xff" * 50)
+    bench.session.hear_host()
+    assert bench.session.host is None
+
+
+def test_the_queue_is_bounded_and_keeps_the_newest(bench: Bench, tmp_path: Path) -> None:
+    for number in range(12_000):
+        bench.subscriber.tells(MemberRemoved(PRESENCE, Member(f"m{number}", {})))
+    bench.subscriber.tells(Subscribed(PRESENCE, (HOST, ANNA)))
+    bench.steps()
+    assert bench.heard(Kind.WATCHERS) == [Message(Kind.WATCHERS, {"count": 1})]
