@@ -26,7 +26,7 @@ _NO_WIDTH = 10_000
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", envvar="CODEWRAP_JSON", help="One JSON object on stdout.")] = False,
     mode: Annotated[
         str | None, typer.Option(envvar="CODEWRAP_MODE", help="embedded, direct or gateway; found by itself.")
     ] = None,

@@ -57,18 +57,18 @@ class Subject:
 @contextlib.contextmanager
 def prepared(values: Mapping[str, str], mode: str | None, tls: bool | None, timeout_s: float) -> Iterator[Subject]:
     """The examination of what ``values`` and flags set. Nothing is sent before its checks are asked for."""
-    try:
-        settings = config.load(values, mode, tls=tls)
-    except ConfigError as error:
-        yield Subject(None, None, functools.partial(_wrong_settings, error, values))
-        return
     session = f"doctor-{secrets.token_hex(6)}"
     with contextlib.ExitStack() as stack:
-        assembly = _Assembly(settings, values, session, timeout_s, stack)
-        server, door, endpoints, credentials = assembly.parts()
+        try:
+            settings = config.load(values, mode, tls=tls)
+            assembly = _Assembly(settings, values, session, timeout_s, stack)
+            server, door, endpoints, credentials = assembly.parts()
+        except ConfigError as error:
+            yield Subject(None, None, functools.partial(_wrong_settings, error, values))
+            return
         before = _before(settings, values, endpoints, credentials)
-        spelling = assembly.spelling
-        yield Subject(settings.mode.value, server, Examination(session, door, before, spelling, timeout_s).run)
+        examination = Examination(session, door, before, assembly.spelling, timeout_s)
+        yield Subject(settings.mode.value, server, examination.run)
 
 
 def _wrong_settings(error: ConfigError, values: Mapping[str, str]) -> Iterator[Check]:

@@ -30,8 +30,10 @@ from codewrap.transport.base import (
     SubscriberEvent,
     SubscriptionFailed,
 )
+from codewrap.transport.webclient import explain
 
 EVENT = "doctor"
+LEAST_MASKED_CHARACTERS = 6  # a shorter one is in every other word
 CLIENT_EVENT = "client-doctor"
 MAX_INBOX_EVENTS = 1000
 CHANNEL_CHECKS = (
@@ -183,12 +185,17 @@ class Conversation:
             found = self._inbox.find(_is_settled(at), until_s)
             state = found.event if found is not None else None
             if found is None or not isinstance(state, StateChanged) or state.state is not ConnectionState.CONNECTED:
-                reason = state.reason if isinstance(state, StateChanged) else "no answer in time"
+                reason = self._masked(state.reason) if isinstance(state, StateChanged) else "no answer in time"
                 yield failed("WebSocket", f"{url}, {reason}", self._socket_advice(reason))
                 return "needs the WebSocket"
             ended_s = max(ended_s, found.at_s)
         yield passed("WebSocket", f"{url} took two clients", (ended_s - started_s) * 1000)
         return None
+
+    def _masked(self, reason: str) -> str:
+        """Brokers quote the key; who put the secret in its place must not have that shown."""
+        key = self._broker.ws.key
+        return explain(reason, (key,) if len(key) >= LEAST_MASKED_CHARACTERS else ())
 
     def _socket_advice(self, reason: str) -> str:
         if "certificate" in reason:
