@@ -96,7 +96,8 @@ class Attachment:
         """The exit status. Raises CodewrapError when it could not attach at all."""
         from codewrap.terminal.local import RawTerminal
         from codewrap.viewer.keys import key_names
-        from codewrap.viewer.session import Mailbox, ViewerPlan, ViewerSession
+        from codewrap.viewer.mailbox import Mailbox
+        from codewrap.viewer.session import ViewerPlan, ViewerSession
 
         mailbox = Mailbox()
         with contextlib.ExitStack() as stack:

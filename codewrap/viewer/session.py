@@ -1,23 +1,19 @@
-"""The viewer's loop: hears the host, shows it, sends what is typed. One thread owns everything; others only enqueue.
+"""The viewer's loop: hears the host, shows it, sends what is typed. One thread owns everything; others enqueue.
 
-The queue from the network is bounded: when it is full the newest is dropped, which the receiver notices as a gap and mends.
+Output alone may be handled in the thread that brought it, under the mailbox's lock, while this one waits (`mailbox.py`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import select
 import signal
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from queue import Full, Queue
 
-from codewrap.errors import EXIT_LOST, EXIT_NOT_ATTACHED, CodewrapError, RemoteProtocolError
+from codewrap.errors import EXIT_LOST, EXIT_NOT_ATTACHED, RemoteProtocolError
 from codewrap.protocol import channels, frames, sealing
 from codewrap.protocol.frames import Input, Resize, Sync
 from codewrap.protocol.geometry import Size
@@ -35,10 +31,11 @@ from codewrap.transport.base import (
     StateChanged,
     Subscribed,
     Subscriber,
-    SubscriberEvent,
     SubscriptionFailed,
 )
+from codewrap.viewer.httppath import HttpPath, SendOverHttp
 from codewrap.viewer.keys import Action, KeyFilter
+from codewrap.viewer.mailbox import Mailbox
 from codewrap.viewer.receiver import (
     Confirmed,
     Effect,
@@ -54,8 +51,6 @@ from codewrap.viewer.receiver import (
 from codewrap.viewer.screen import TerminalScreen
 from codewrap.viewer.sender import Sender
 
-MAX_QUEUED = 2_000
-MAX_HTTP_QUEUED = 64
 # Nobody answers for so long after we are connected: there is no such session.
 NO_ANSWER_S = 6.0
 # The host left the presence channel: it may be reconnecting.
@@ -64,8 +59,6 @@ HOST_GONE_S = 30.0
 STATUS_AFTER_S = 1.0
 LAST_WORDS_S = 1.0
 _LEAVE_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-
-SendOverHttp = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,92 +81,6 @@ class Departure:
 
     status: int
     text: str
-
-
-class Mailbox:
-    """Events from the subscriber's threads. Output is handled at once, in the thread that brought it, whenever the loop
-    waits (a thread switch less for every echo); everything else, and all while the loop is busy, is enqueued for it.
-    """
-
-    def __init__(self) -> None:
-        self.busy = threading.Lock()
-        self.dropped = False
-        self._events: deque[SubscriberEvent] = deque()
-        self._read_fd, self._write_fd = os.pipe()
-        self._woken = False
-        self._at_once: Callable[[Received], bool] | None = None
-        self._output_channel = ""
-        for fd in (self._read_fd, self._write_fd):
-            os.set_blocking(fd, False)
-
-    def fileno(self) -> int:
-        return self._read_fd
-
-    def handle_at_once(self, channel: str, handler: Callable[[Received], bool]) -> None:
-        """``handler`` gets events of ``channel`` under ``busy``; it returns whether the loop must look."""
-        self._output_channel = channel
-        self._at_once = handler
-
-    def deliver(self, event: SubscriberEvent) -> None:
-        """The subscriber's callback: one call at a time."""
-        if isinstance(event, Received) and self._at_once is not None and event.channel == self._output_channel:
-            if not self._events and self.busy.acquire(blocking=False):
-                try:
-                    look = self._at_once(event)
-                finally:
-                    self.busy.release()
-                if look:
-                    self._wake()
-                return
-            if len(self._events) >= MAX_QUEUED:
-                self.dropped = True
-                return
-        self._events.append(event)
-        self._wake()
-
-    def take(self) -> deque[SubscriberEvent]:
-        """Everything that has come."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._read_fd, 4096)
-        self._woken = False
-        taken: deque[SubscriberEvent] = deque()
-        while self._events:
-            taken.append(self._events.popleft())
-        return taken
-
-    def _wake(self) -> None:
-        if not self._woken:
-            self._woken = True
-            with contextlib.suppress(OSError):
-                os.write(self._write_fd, b".")
-
-
-class HttpPath:
-    """The slow way for input and requests, in a thread of its own so that the loop never waits for it."""
-
-    def __init__(self, send: SendOverHttp) -> None:
-        self._send = send
-        self._queue: Queue[Event | None] = Queue(MAX_HTTP_QUEUED)
-        self._thread: threading.Thread | None = None
-        self.refusal = ""
-
-    def send(self, event: Event) -> bool:
-        """False when too much waits already."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="viewer-http", daemon=True)
-            self._thread.start()
-        with contextlib.suppress(Full):
-            self._queue.put_nowait(event)
-            return True
-        return False
-
-    def _run(self) -> None:
-        while (event := self._queue.get()) is not None:
-            try:
-                self._send(event)
-                self.refusal = ""
-            except CodewrapError as error:
-                self.refusal = str(error)  # nothing is lost: what is not confirmed is sent again
 
 
 class ViewerSession:
@@ -215,6 +122,7 @@ class ViewerSession:
         self._ready_channels: set[str] = set()
         self._skipped = 0
         self._lost_bytes = 0
+        self._dropped_bytes = 0  # typed since the link went away, and too old to be sent
         self._size_sent: Size | None = None
         self._next_input_s = 0.0
         self._output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
@@ -306,6 +214,7 @@ class ViewerSession:
         dropped = self._sender.expire(now_s)
         if dropped:
             self._lost_bytes += dropped
+            self._dropped_bytes += dropped
             self._note(f"{dropped} typed bytes could not be delivered within 10 s and were dropped")
         self._send_input(now_s)
         self._mind_host(now_s)
@@ -399,6 +308,7 @@ class ViewerSession:
         self._state, self._state_since_s = event, now_s if was is ConnectionState.CONNECTED else self._state_since_s
         if event.state is ConnectionState.CONNECTED:
             self._state_since_s = now_s
+            self._dropped_bytes = 0
             return
         self._ready_channels.clear()
         self._hosts.clear()
@@ -548,6 +458,8 @@ class ViewerSession:
     def _state_text(self, now_s: float) -> str:
         since_s = now_s - self._state_since_s
         held = f"; {self._sender.pending_bytes} typed bytes wait" if self._sender.pending_bytes else ""
+        if self._dropped_bytes:  # a note of its own would be covered by the next of these lines
+            held = f"; {self._dropped_bytes} typed bytes dropped{held}"
         if self._state.state is not ConnectionState.CONNECTED:
             if since_s < STATUS_AFTER_S:
                 return ""
