@@ -92,6 +92,7 @@ class _Loop:
         self._exited: Exited | None = None
         self._report: dict[str, Any] = {}
         self._was_watched = False
+        self._hurried = False
         self._watch_child()
         self._link.start_later(time.monotonic())
 
@@ -356,22 +357,36 @@ class _Loop:
                 if not self._read_child(key.fd):
                     poller.unregister(key.fd)
             for sink in (self._stdout, self._stderr):
-                while sink.full and not sink.closed:
-                    sink.drain(LOCAL_DRAIN_S)
+                while sink.full and self._written_on(sink):
                     deadline = time.monotonic() + DRAIN_MOST_S
         poller.close()
+
+    def _written_on(self, sink: Sink) -> bool:
+        """Wait for whoever reads our output; False when nobody does, or a signal has ended the waiting."""
+        if sink.closed or self._hurried:
+            return False
+        with selectors.PollSelector() as poller:
+            poller.register(sink.fd, _WRITE)
+            poller.register(self._wakeup.fileno(), _READ)
+            for key, _ in poller.select():
+                if key.fd == sink.fd:
+                    sink.flush()
+                else:
+                    self._hurried = any(number in _FORWARDED for number in self._wakeup.take())
+        return True
 
     def _finish(self, exited: Exited) -> Outcome:
         now_s = time.monotonic()
         self._log.ended(exited.code, exited.signal, now_s)
         if exited.signal is not None and self._terminal is not None:
             self._stdout.write(undo_modes(self._log.tail(MODES_TAIL_BYTES)))
-        self._stdout.drain(LOCAL_DRAIN_S)
-        self._stderr.drain(LOCAL_DRAIN_S)
         self._link.finished = True
         self._link.finish()
+        for sink in (self._stdout, self._stderr):
+            while sink.waiting and self._written_on(sink):
+                pass
         if self._was_watched:
-            self._await_report(now_s + REPORT_WAIT_S)
+            self._await_report(time.monotonic() + REPORT_WAIT_S)
         outcome = Outcome(exited, self._log.end, now_s - self._started_s, self._link.restarts, self._report, self._log.broken)
         self._link.close()
         self._selector.close()
