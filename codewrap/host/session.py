@@ -78,7 +78,7 @@ class _Loop:
         self._stdin_fd = session.stdin_fd
         self._parked_fd = -1
         self._stdin_is_tty = session.stdin_fd >= 0 and os.isatty(session.stdin_fd)
-        self._forwarded_bytes = 0
+        self._end_of_input = b""
         self._read_only = session.read_only
         self._notice = session.notice
         self._wakeup = wakeup
@@ -228,7 +228,7 @@ class _Loop:
         except OSError:  # EIO: the terminal is gone
             data = b""
         if data:
-            self._forwarded_bytes += len(data)
+            self._end_of_input = b"\x04" if data.endswith((b"\n", b"\r")) else b"\x04\x04"
             self._input.put_local(data)
             self._write_child()
         elif self._stdin_is_tty and self._child.on_terminal:
@@ -259,8 +259,8 @@ class _Loop:
             self._stdin_fd = -2  # close the child's as soon as all is written
             self._write_child()
             return
-        if self._forwarded_bytes and not self._stdin_is_tty:
-            self._input.put_local(b"\x04")  # what a person would type; `script` does the same
+        if self._end_of_input and not self._stdin_is_tty:
+            self._input.put_local(self._end_of_input)  # what a person would type
             self._write_child()
         self._stdin_fd = -1
 
