@@ -117,6 +117,7 @@ class Running:
         return not self.thread.is_alive()
 
     def close(self) -> None:
+        self.subscriber.tells(StateChanged(ConnectionState.CONNECTED), Subscribed(PRESENCE, ()))  # nobody is waited for
         self.host.close()
         assert self.ended(), "the driver runs on"
         self.ours.close()
