@@ -28,7 +28,8 @@ from codewrap.broker.app import HubRuntime, hub_routes
 from codewrap.broker.apps import App
 from codewrap.broker.limits import Limits
 from codewrap.broker.origins import ANY, Door
-from codewrap.broker.serving import HubServer, uvicorn_settings
+from codewrap.broker.serving import uvicorn_settings
+from codewrap.broker.signatures import ApiRequest
 from codewrap.errors import ConfigError, TransportError
 from codewrap.server.app import MountedHub, PublicBroker, ServerSettings, build_app
 from codewrap.server.guard import Reach, normal_origin
@@ -186,12 +187,11 @@ def _own_hub(options: Options, store: KeyStore, token: str, reach: Reach, public
     limits = Limits.default()
     # Hosts and origins are judged once, by the server's guard before all routes.
     runtime = HubRuntime(App(keys.app_id, keys.key, keys.secret), limits=limits, door=Door({ANY}, {ANY}))
-    in_process = HubServer(runtime)  # never started: only its way in without a socket is used
     nowhere = Endpoint("localhost", 80, False, keys.key)
     return Backing(
         settings=ServerSettings(app, keys.master_key, token, config.SOKETI_EVENT_BYTES, public, reach),
         make_publisher=lambda: PusherPublisher(
-            app, nowhere, event_bytes=config.SOKETI_EVENT_BYTES, backend=CallableBackend(in_process.request)
+            app, nowhere, event_bytes=config.SOKETI_EVENT_BYTES, backend=CallableBackend(_InLoop(runtime).request)
         ),
         probe=always,
         description="this server itself",
@@ -200,6 +200,18 @@ def _own_hub(options: Options, store: KeyStore, token: str, reach: Reach, public
         runtime=runtime,
         frame_bytes=limits.frame_bytes,
     )
+
+
+class _InLoop:
+    """The hub's HTTP API without a socket, for whoever is in its event loop already."""
+
+    def __init__(self, runtime: HubRuntime) -> None:
+        self._runtime = runtime
+
+    def request(self, method: str, path_with_query: str, body: bytes) -> tuple[int, bytes]:
+        """Status and body."""
+        answer = self._runtime.answer(ApiRequest.of(method, path_with_query, body))
+        return answer.status, answer.body
 
 
 def _public_broker(text: str | None) -> PublicBroker | None:

@@ -86,8 +86,11 @@ def build_app(
     probe: Probe = always,
     clock: Callable[[], float] = time.time,
 ) -> Starlette:
-    """The server. ``make_publisher`` is called once per publishing thread; ``probe`` says whether the broker answers."""
-    server = _Server(settings, Outlets(make_publisher), Health(probe), clock)
+    """The server. ``probe`` says whether the broker answers. ``make_publisher`` is called once per publishing thread.
+
+    With a ``hub`` it is called once, and its publisher is used in the event loop: it must hand over to the hub and never wait.
+    """
+    server = _Server(settings, Outlets(make_publisher, in_loop=hub is not None), Health(probe), clock)
     own = Router(hub.routes, redirect_slashes=False) if hub is not None else None
     app = Starlette(
         routes=[*server.routes(own), *(hub.routes if hub is not None else ())],

@@ -21,17 +21,23 @@ MAX_EVENTS = 10  # of one publish, by the Publisher's contract
 
 
 class _Lane:
-    """One thread and its Publisher, which is made, used and closed by that thread."""
+    """One thread (or, with ``in_loop``, none) and its Publisher, which is made, used and closed by that thread."""
 
-    def __init__(self, number: int, make: Callable[[], Publisher]) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"publish-{number}")
+    def __init__(self, number: int, make: Callable[[], Publisher], *, in_loop: bool) -> None:
+        self._executor = None if in_loop else ThreadPoolExecutor(1, thread_name_prefix=f"publish-{number}")
         self._make = make
         self._publisher: Publisher | None = None
 
     async def publish(self, events: Sequence[Event]) -> None:
+        if self._executor is None:
+            self._publish(events)
+            return
         await asyncio.get_running_loop().run_in_executor(self._executor, self._publish, events)
 
     async def close(self) -> None:
+        if self._executor is None:
+            self._close()
+            return
         await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
         self._executor.shutdown(wait=False)
 
@@ -52,10 +58,15 @@ class _Turn:
 
 
 class Outlets:
-    """Owned by the server's event loop. ``make`` builds one Publisher per lane when it is first needed."""
+    """Owned by the server's event loop. ``make`` builds one Publisher per lane when it is first needed.
 
-    def __init__(self, make: Callable[[], Publisher], lanes: int = LANES, waiting: int = WAITING) -> None:
-        self._lanes = [_Lane(number, make) for number in range(lanes)]
+    ``in_loop``: what it publishes to is in this loop and never waits (our own hub): two changes of thread per event are saved.
+    """
+
+    def __init__(
+        self, make: Callable[[], Publisher], *, lanes: int = LANES, waiting: int = WAITING, in_loop: bool = False
+    ) -> None:
+        self._lanes = [_Lane(number, make, in_loop=in_loop) for number in range(1 if in_loop else lanes)]
         self._free: asyncio.LifoQueue[_Lane] = asyncio.LifoQueue()
         for lane in reversed(self._lanes):
             self._free.put_nowait(lane)

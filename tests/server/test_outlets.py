@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -148,3 +149,22 @@ def test_sessions_leave_nothing_behind() -> None:
     outlets = asyncio.run(scenario())
     assert not outlets._turns
     assert not outlets._under_way
+
+
+def test_a_hub_in_this_loop_is_published_to_without_a_thread() -> None:
+    recorder = RecordingPublisher()
+
+    async def scenario() -> None:
+        outlets = Outlets(recorder.make, in_loop=True, waiting=100)
+        await asyncio.gather(*(outlets.publish(f"s{n % 3}", [event(f"s{n % 3}", n)]) for n in range(60)))
+        recorder.failure = TransportError("hub", "is down")
+        with pytest.raises(TransportError):
+            await outlets.publish("s", [event("s", 1)])
+        await outlets.close()
+
+    asyncio.run(scenario())
+    assert recorder.threads == {threading.current_thread().name}
+    assert (recorder.made, recorder.closed, len(recorder.events)) == (1, 1, 60)
+    for session in range(3):
+        numbers = [int(e.data) for e in recorder.events if e.channel == f"private-command-s{session}"]
+        assert numbers == sorted(numbers)
