@@ -25,7 +25,7 @@ import uvicorn
 
 from codewrap import config
 from codewrap.broker.app import HubRuntime, hub_routes
-from codewrap.broker.apps import App
+from codewrap.broker.apps import App, Webhook
 from codewrap.broker.limits import Limits
 from codewrap.broker.origins import ANY, Door
 from codewrap.broker.serving import uvicorn_settings
@@ -62,6 +62,7 @@ class Options:
     behind_proxy: bool = False
     trusted_proxies: tuple[str, ...] = ()
     insecure: bool = False
+    webhooks: tuple[str, ...] = ()
     quiet: bool = False
     json: bool = False
 
@@ -131,7 +132,6 @@ def _check_tls(options: Options) -> None:
 
 
 def _reach(options: Options) -> Reach:
-
     origins = set()
     for text in _split(options.allowed_origins):
         origin = normal_origin(text.rstrip("/"))
@@ -156,11 +156,12 @@ def _backing(options: Options, settings: config.Settings, store: KeyStore, token
     public = _public_broker(options.public_host)
     if settings.broker is None:
         return _own_hub(options, store, token, reach, public)
+    if options.webhooks:
+        raise ConfigError("--webhook", "is for a hub of its own", "configure webhooks at the broker")
     return _in_front_of(settings.broker, token, reach, public)
 
 
 def _in_front_of(broker: config.Broker, token: str, reach: Reach, public: PublicBroker | None) -> Backing:
-
     if broker.master_key is None:
         names = config.SOKETI_MASTER_KEY_NAMES if broker.family == "SOKETI" else config.PUSHER_MASTER_KEY_NAMES
         raise ConfigError(names[0], "is missing: sessions could not be encrypted", "make one with: openssl rand -base64 32")
@@ -180,13 +181,13 @@ def _in_front_of(broker: config.Broker, token: str, reach: Reach, public: Public
 
 
 def _own_hub(options: Options, store: KeyStore, token: str, reach: Reach, public: PublicBroker | None) -> Backing:
-
     public = _public_hub(options, public)
     keys = store.hub_keys()
     app = AppCredentials(keys.app_id, keys.key, keys.secret)
     limits = Limits.default()
     # Hosts and origins are judged once, by the server's guard before all routes.
-    runtime = HubRuntime(App(keys.app_id, keys.key, keys.secret), limits=limits, door=Door({ANY}, {ANY}))
+    hooks = tuple(Webhook(config.check_url("--webhook", url)) for url in _split(options.webhooks))
+    runtime = HubRuntime(App(keys.app_id, keys.key, keys.secret, webhooks=hooks), limits=limits, door=Door({ANY}, {ANY}))
     nowhere = Endpoint("localhost", 80, False, keys.key)
     return Backing(
         settings=ServerSettings(app, keys.master_key, token, config.SOKETI_EVENT_BYTES, public, reach),
@@ -215,7 +216,6 @@ class _InLoop:
 
 
 def _public_broker(text: str | None) -> PublicBroker | None:
-
     if text is None:
         return None
     try:
