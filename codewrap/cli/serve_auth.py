@@ -50,6 +50,13 @@ def serve_auth(
     insecure: Annotated[
         bool, typer.Option("--insecure", envvar="CODEWRAP_INSECURE", help="Serve other machines without TLS, knowingly.")
     ] = False,
+    webhook: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="CODEWRAP_WEBHOOKS",
+            help=f"URL that is told of channels, members and client events, signed; with a hub of its own only. {_LIST}",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", envvar="CODEWRAP_QUIET", help="Say nothing but errors.")] = False,
     json: Annotated[
         bool, typer.Option("--json", envvar="CODEWRAP_JSON", help="When ready, print one JSON object on stdout.")
@@ -75,6 +82,7 @@ def serve_auth(
         behind_proxy=behind_proxy,
         trusted_proxies=tuple(trusted_proxy or ()),
         insecure=insecure,
+        webhooks=tuple(webhook or ()),
         quiet=quiet,
         json=json,
     )

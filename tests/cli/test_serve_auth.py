@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import signal
 import socket
 import ssl
@@ -12,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from codewrap.transport.authorize import HttpAuthorizer
+from codewrap.transport.gateway import GatewayClient
+from codewrap.transport.subscribe import PysherSubscriber
+from tests.support.deliveries import Deliveries
 from tests.support.served import REPOSITORY, Served
+from tests.support.web import Asked, WebServer, answer
 
 SOKETI = {
     "SOKETI_HOST": "127.0.0.1",
@@ -251,3 +257,38 @@ def _make_certificate(directory: Path) -> None:
     (directory / "key.pem").write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+
+
+def test_webhooks_of_its_own_hub_are_signed_and_delivered(tmp_path: Path) -> None:
+    told: queue.Queue[Asked] = queue.Queue()
+
+    def answering(asked: Asked) -> bytes:
+        told.put(asked)
+        return answer()
+
+    with WebServer(answering) as web, Served(tmp_path, "--webhook", f"{web.url}/hook") as served:
+        client = GatewayClient(served.url, served.token)
+        config = client.config()
+        client.close()
+        authorizer = HttpAuthorizer(served.url, served.token, role="viewer", name="alice")
+        subscriber = PysherSubscriber(config.broker, authorizer, Deliveries())
+        subscriber.subscribe("presence-command-build")
+        subscriber.start()
+        try:
+            events: set[str] = set()
+            while not {"channel_occupied", "member_added"} <= events:
+                asked = told.get(timeout=20)
+                assert asked.headers["x-pusher-key"] == config.broker.key
+                assert len(asked.headers["x-pusher-signature"]) == 64
+                events |= {event["name"] for event in json.loads(asked.body)["events"]}
+        finally:
+            subscriber.close()
+            authorizer.close()
+
+
+def test_webhooks_are_refused_in_front_of_another_broker(tmp_path: Path) -> None:
+    settings = SOKETI | {"AUTH_TOKEN": TOKEN}
+    with Served(tmp_path, "--webhook", "http://127.0.0.1:1/", settings=settings).spawn() as process:
+        said = process.communicate(timeout=30)[1]
+    assert process.returncode == 2
+    assert said.startswith("codewrap: --webhook: is for a hub of its own")
