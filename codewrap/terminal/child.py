@@ -294,6 +294,7 @@ class _Launch:
             prepare()  # type: ignore[operator]
             for target, fd in enumerate(self._fds):
                 os.dup2(fd, target)
+                os.set_inheritable(target, True)  # dup2 of a descriptor to itself would leave it close-on-exec
             for ignored in _RESTORED_SIGNALS:
                 signal.signal(ignored, signal.SIG_DFL)
             signal.set_wakeup_fd(-1)
