@@ -1,6 +1,6 @@
 """Signals as something a selector can wait for: a context manager that always puts the old handlers back.
 
-Signals that were ignored when codewrap started (`nohup`) stay ignored, for us and for the child.
+Signals that were ignored when codewrap started (`nohup`) stay ignored, for us and for the child; all but SIGCHLD.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class SignalWakeup:
         os.set_blocking(self._write_fd, False)
         self._old_wakeup_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
         for number in self._wanted:
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            # SIGCHLD always: with it ignored there would be no word of the command's end, and no status to take.
+            if number == signal.SIGCHLD or signal.getsignal(number) is not signal.SIG_IGN:
                 self._old[number] = signal.signal(number, _note)
         return self
 
