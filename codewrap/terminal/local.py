@@ -22,6 +22,7 @@ RESET_MODES = (
 )
 _REPORTING = (9, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016)
 MAX_PENDING_BYTES = 256 * 1024
+_GUARD_DRAIN_S = 1.0
 PIPE_CHUNK = 4096  # PIPE_BUF: what a pipe that select calls writable takes without blocking
 
 
@@ -106,7 +107,7 @@ class Guard:
         if self._pid:
             with contextlib.suppress(OSError):
                 os.write(self._pipe, b".")
-                os.close(self._pipe)
+            os.close(self._pipe)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self._pid, 0)
             self._pid = 0
@@ -125,10 +126,12 @@ def _guard(fd: int, read_end: int, attributes: list[Any], reset: bytes) -> NoRet
                 with contextlib.suppress(OSError):
                     os.close(other)
         if os.read(read_end, 1) == b"":
-            os.set_blocking(tty_fd, False)
-            with contextlib.suppress(OSError):
-                os.write(tty_fd, reset)
-            termios.tcsetattr(tty_fd, termios.TCSANOW, attributes)
+            with contextlib.suppress(termios.error, OSError):
+                termios.tcsetattr(tty_fd, termios.TCSANOW, attributes)
+            # Not by O_NONBLOCK on `tty_fd`: the shell has the same open file, and would be left with it.
+            sink = Sink(tty_fd)
+            sink.write(reset)
+            sink.drain(_GUARD_DRAIN_S)
     finally:
         os._exit(0)
 
