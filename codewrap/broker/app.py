@@ -30,7 +30,8 @@ from codewrap.broker.restapi import Answer, RestApi
 from codewrap.broker.signatures import ApiRequest
 
 TICK_S = 1.0
-ABORT_EXTENSION = "codewrap.abort"  # a server that can drop a socket offers it in the scope's extensions
+# A server that can drop a socket, hand messages over at once and write them at once offers it in the scope's extensions.
+DIRECT_EXTENSION = "codewrap.direct"
 
 _log = logging.getLogger(__name__)
 
@@ -169,19 +170,22 @@ class _Socket:
         self._receive = receive
         self._task = asyncio.current_task()
         self._aborted = False
-        self._sink = SocketSink(send, runtime.limits.outgoing_bytes, self._abort, self._leave)
+        self._direct = scope.get("extensions", {}).get(DIRECT_EXTENSION, {})
+        write = self._direct.get("write")
+        self._sink = SocketSink(send, runtime.limits.outgoing_bytes, self._abort, self._leave, write)
         self._connection: Connection | None = None
 
     async def serve(self) -> None:
         """Returns when the socket has ended."""
         self._connection = self._connect()
+        if "deliver_to" in self._direct:
+            self._direct["deliver_to"](self._take)
         try:
             while True:
                 message = await self._receive()
                 if message["type"] == "websocket.disconnect":
                     return
-                if self._connection is not None:
-                    self._runtime.receive(self._connection, message.get("text"))
+                self._take(message.get("text"))
         except asyncio.CancelledError:
             if not self._aborted:
                 raise
@@ -198,15 +202,18 @@ class _Socket:
             return None
         return self._runtime.connect(self._sink, key, protocol)
 
+    def _take(self, text: str | None) -> None:
+        if self._connection is not None:
+            self._runtime.receive(self._connection, text)
+
     def _leave(self) -> None:
         if self._connection is not None:
             self._runtime.hub.disconnect(self._connection)
 
     def _abort(self) -> None:
         """The reader does not even take its close frame: drop the socket, or at least stop serving it."""
-        extension = self._scope.get("extensions", {}).get(ABORT_EXTENSION)
-        if extension is not None:
-            extension["abort"]()
+        if "abort" in self._direct:
+            self._direct["abort"]()
         elif self._task is not None:
             self._aborted = True
             self._task.cancel()

@@ -21,12 +21,21 @@ _REASON_BYTES = 123  # RFC 6455, 5.5: a control frame has 125 bytes, two of them
 class SocketSink:
     """The sink of one accepted WebSocket. Owned by the event loop; never blocks and never raises.
 
-    ``abort`` drops the socket when a close frame cannot be delivered in time; ``on_slow`` is told, later, that the
+    ``write_at_once``, where the server has it, takes a frame without ASGI and says whether it did. ``abort`` drops the socket
+    when a close frame cannot be delivered in time; ``on_slow`` is told, later, that the
     reader was too slow.
     """
 
-    def __init__(self, send: AsgiSend, bound_bytes: int, abort: Callable[[], None], on_slow: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        send: AsgiSend,
+        bound_bytes: int,
+        abort: Callable[[], None],
+        on_slow: Callable[[], None],
+        write_at_once: Callable[[str], bool] | None = None,
+    ) -> None:
         self._send = send
+        self._write_at_once = write_at_once
         self._bound_bytes = bound_bytes
         self._abort = abort
         self._on_slow = on_slow
@@ -40,6 +49,8 @@ class SocketSink:
     def send(self, text: str) -> None:
         """Queue one text frame; dropped once the socket is closing."""
         if self._closing:
+            return
+        if self._writer is None and self._write_at_once is not None and self._write_at_once(text):
             return
         message = {"type": "websocket.send", "text": text}
         if self._writer is None:
