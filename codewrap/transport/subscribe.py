@@ -31,7 +31,7 @@ from codewrap.transport.webclient import explain
 MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_UNSENT_BYTES = 256 * 1024
 CLIENT_NAME = "codewrap"
-_READ_BYTES = 256 * 1024
+_READ_BYTES = 64 * 1024  # a larger buffer would be mapped and unmapped by the C library at every read
 _READ = select.POLLIN | select.POLLHUP | select.POLLERR
 _NORMAL_CLOSE = 1000
 _log = logging.getLogger(__name__)
