@@ -357,8 +357,10 @@ class _Loop:
                 if not self._read_child(key.fd):
                     poller.unregister(key.fd)
             for sink in (self._stdout, self._stderr):
+                waits_since_s = time.monotonic()
                 while sink.full and self._written_on(sink):
-                    deadline = time.monotonic() + DRAIN_MOST_S
+                    pass
+                deadline += time.monotonic() - waits_since_s
         poller.close()
 
     def _written_on(self, sink: Sink) -> bool:
