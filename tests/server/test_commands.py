@@ -48,6 +48,11 @@ def test_each_simple_input_has_a_writer_of_its_own_that_says_when() -> None:
     assert all(writer.startswith("http-1800000000-") for writer in writers)
 
 
+def test_no_nonce_is_used_twice() -> None:
+    sealed = [COMMANDS.input({"sessionId": "build", "input": "x"}, NOW).data for _ in range(100)]
+    assert len({json.loads(text)["nonce"] for text in sealed}) == 100
+
+
 def test_sealed_input_is_passed_on_as_it_is() -> None:
     event = COMMANDS.input({"sessionId": "build", "sealed": SEALED}, NOW)
     assert (event.channel, event.name) == (INPUT_CHANNEL, "input")

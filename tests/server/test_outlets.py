@@ -99,25 +99,48 @@ def test_a_failure_reaches_its_own_caller_only_and_the_session_goes_on() -> None
     assert [e.data for e in recorder.events] == ["2"]
 
 
+class _Gated:
+    """Blocks for each event that has a gate of its own."""
+
+    def __init__(self, gates: dict[str, threading.Event], recorder: RecordingPublisher) -> None:
+        self._gates = gates
+        self._recorder = recorder
+
+    def publish(self, events: Sequence[Event]) -> None:
+        gate = self._gates.get(events[0].data)
+        assert gate is None or gate.wait(30), "nobody opened the gate"
+        self._recorder.publish(events)
+
+    def close(self) -> None:
+        pass
+
+
 def test_what_was_begun_is_not_overtaken_when_its_request_is_given_up() -> None:
     recorder = RecordingPublisher()
-    recorder.gate.clear()
+    gates = {"1": threading.Event(), "9": threading.Event()}
 
     async def scenario() -> None:
-        outlets = Outlets(recorder.make, lanes=2)
-        first = asyncio.create_task(outlets.publish("s", [event("s", 1)]))
-        await asyncio.sleep(0)
-        second = asyncio.create_task(outlets.publish("s", [event("s", 2)]))
+        outlets = Outlets(lambda: _Gated(gates, recorder), lanes=2)
+        tasks = []
+        # Both threads are held; "other" waits for one, and the session's second request for its first.
+        for session, number in (("s", 1), ("held", 9), ("other", 5), ("s", 2)):
+            tasks.append(asyncio.create_task(outlets.publish(session, [event(session, number)])))
+            await asyncio.sleep(0)
+        first, held, other, second = tasks
         await asyncio.sleep(0)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
-        recorder.gate.set()
+        # Were the first one's thread taken for free now, "other" would wait behind it, and the second find the other thread.
+        gates["9"].set()
+        await asyncio.gather(held, other)
+        await asyncio.wait([second], timeout=0.2)
+        gates["1"].set()
         await second
         await outlets.close()
 
     asyncio.run(scenario())
-    assert [e.data for e in recorder.events] == ["1", "2"]
+    assert [e.data for e in recorder.events if e.channel.endswith("-s")] == ["1", "2"]
 
 
 def test_closing_waits_for_what_is_under_way() -> None:
