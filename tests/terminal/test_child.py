@@ -323,7 +323,7 @@ def test_the_monitor_keeps_nothing_open_but_its_report(keep: Callable[[Child], C
     """Whatever it held would keep a reader of our output waiting, or the terminal of a host that died."""
     read_end, write_end = os.pipe()
     os.set_inheritable(write_end, True)
-    child = keep(monitored(["sh", "-c", f"exec {write_end}>&-; cat"]))
+    child = keep(monitored(["bash", "-c", f"exec {write_end}>&-; cat"]))
     os.close(write_end)
     eventually(lambda: len(os.listdir(f"/proc/{child.waited_pid}/fd")) == 1, "one descriptor", DEADLINE_S)
     assert read_until(read_end) == b""
