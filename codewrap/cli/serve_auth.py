@@ -30,7 +30,7 @@ def serve_auth(
         str | None,
         typer.Option(
             envvar="CODEWRAP_PUBLIC_HOST",
-            help="Where clients reach the broker, if not as this server does: [https://]HOST[:PORT][/PATH].",
+            help="Where clients reach the broker, if not as this server does: a host, or a URL without a query.",
         ),
     ] = None,
     tls_cert: Annotated[
