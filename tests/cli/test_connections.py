@@ -1,0 +1,126 @@
+"""Network parts put together: keys that are kept, credentials that are renewed, names of members, input over HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from codewrap.cli import connections
+from codewrap.cli.connections import Access, HostParts, KnownSecrets, member_of, with_retries
+from codewrap.config import Broker
+from codewrap.errors import AuthError, RemoteProtocolError, TransportError
+from codewrap.protocol import frames
+from codewrap.protocol.frames import Input, Resize
+from codewrap.protocol.geometry import Size
+from codewrap.transport.base import Authorization, Event
+from tests.support.wires import ScriptedAuthorizer
+
+
+def key(number: int) -> Authorization:
+    return Authorization("auth", None, bytes([number]) * 32)
+
+
+def test_a_key_is_asked_for_once() -> None:
+    authorizer = ScriptedAuthorizer(key(1), key(2))
+    known = KnownSecrets(authorizer)
+    assert [known("a"), known("a"), known("b"), known("a")] == [bytes([1]) * 32] * 2 + [bytes([2]) * 32, bytes([1]) * 32]
+    assert [channel for channel, _ in authorizer.asked] == ["a", "b"]
+
+
+def test_a_new_key_is_taken_up_and_an_old_one_serves_while_the_server_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KnownSecrets, "KEEP_S", 0.0)
+    known = KnownSecrets(ScriptedAuthorizer(key(1), TransportError("server", "away"), key(2), AuthError("server", "no more")))
+    assert known("a") == bytes([1]) * 32
+    assert known("a") == bytes([1]) * 32
+    assert known("a") == bytes([2]) * 32
+    with pytest.raises(AuthError):
+        known("a")
+
+
+def test_a_key_that_was_never_known_cannot_be_had_from_a_server_that_is_away() -> None:
+    with pytest.raises(TransportError):
+        KnownSecrets(ScriptedAuthorizer(TransportError("server", "away")))("a")
+
+
+@pytest.mark.parametrize("user", ["anna", "Żółć & co", "", "x" * 500, "a/b c\x1b"])
+def test_members_have_ids_that_brokers_take_and_one_for_each_socket(user: str) -> None:
+    member = member_of(user, "writer")
+    first, info = member("1.1")
+    second, _ = member("1.2")
+    assert re.fullmatch(r"[A-Za-z0-9_\-=@,.;]{1,128}", first)
+    assert first != second
+    assert member("1.1") == (first, info)
+    assert info["role"] == "writer"
+    assert str(info["name"]).isprintable()
+
+
+def test_a_hosted_service_s_input_is_paced() -> None:
+    broker = Broker("PUSHER", "1", "k", "s", "api", 443, "ws", 443, True)
+    assert Access.to_broker(broker).hosted
+    assert connections.direct_viewer(Access.to_broker(broker), "anna", "writer", lambda _: None).input_interval_s > 0.1
+    hub = {"port": 7, "app_id": "1", "key": "k", "secret": "s", "master_key": "00" * 32}
+    assert connections.direct_viewer(Access.to_hub(hub), "anna", "writer", lambda _: None).input_interval_s == 0
+    assert Access.to_hub(hub).master_key == bytes(32)
+
+
+class Gateway:
+    """What is asked of a serve-auth."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+
+    def sync(self, session: str, value: object) -> None:
+        self.asked.append(("sync", session, value))
+
+    def send_input(self, session: str, value: object) -> None:
+        self.asked.append(("input", session, value))
+
+    def send_text(self, session: str, text: str) -> None:
+        self.asked.append(("text", session, text))
+
+
+def send(event: Event) -> list[tuple[object, ...]]:
+    gateway = Gateway()
+    connections._send_by_gateway(gateway, "s", event)  # type: ignore[arg-type]
+    return gateway.asked
+
+
+def test_input_goes_through_the_gateway_as_what_it_is() -> None:
+    box = {"nonce": "n", "ciphertext": "c"}
+    typed = frames.encode(Input("e", "w", 0, b"ls\xff"))
+    size = frames.encode(Resize("e", "w", Size(rows=1, cols=2)))
+    assert send(Event("presence-command-s", "sync", '{"v":1}')) == [("sync", "s", {"v": 1})]
+    assert send(Event("private-encrypted-input-s", "input", json.dumps(box))) == [("input", "s", box)]
+    assert send(Event("private-input-s", "input", typed)) == [("text", "s", "ls\ufffd")]
+    assert send(Event("private-input-s", "input", size)) == []
+    with pytest.raises(RemoteProtocolError):
+        send(Event("private-input-s", "input", "no json"))
+
+
+def test_connecting_is_tried_again_and_each_reason_told_once() -> None:
+    parts = HostParts(None, None, lambda _: None, None)  # type: ignore[arg-type]
+    answers = [TransportError("s", "away"), TransportError("s", "away"), AuthError("s", "no"), parts]
+    waits: list[float] = []
+    told: list[str] = []
+
+    def attempt() -> HostParts:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert with_retries(attempt, lambda wait_s: bool(waits.append(wait_s)), told.append) is parts
+    assert waits == [0.2, 0.4, 0.8]
+    assert len(told) == 2
+
+
+def test_connecting_ends_when_the_session_does() -> None:
+    def attempt() -> HostParts:
+        raise TransportError("s", "away")
+
+    waits = iter([False] * 10 + [True])
+    seen: list[float] = []
+    assert with_retries(attempt, lambda wait_s: seen.append(wait_s) or next(waits), lambda _: None) is None
+    assert max(seen) == 10.0

@@ -1,0 +1,59 @@
+"""The words on stderr: one style, no control characters of others, amounts as people say them."""
+
+from __future__ import annotations
+
+import pytest
+
+from codewrap.cli import console
+from codewrap.errors import CommandNotFound, ConfigError
+
+
+def test_a_line_into_a_file_has_no_colours_and_no_carriage_return(capfd: pytest.CaptureFixture[str]) -> None:
+    console.say("hello")
+    assert capfd.readouterr() == ("", "[codewrap] hello\n")
+
+
+def test_an_error_is_one_line_whatever_is_in_it(capfd: pytest.CaptureFixture[str]) -> None:
+    assert console.fail(CommandNotFound("evil\x1b[2J\nname")) == 127
+    assert console.fail(ConfigError("SETTING", "is wrong", "do this")) == 2
+    assert capfd.readouterr().err.splitlines() == [
+        "codewrap: evil\\x1b[2J\\nname: command not found",
+        "codewrap: SETTING: is wrong (do this)",
+    ]
+
+
+def test_json_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    console.say_json({"a": "ż\n"})
+    assert capfd.readouterr().err == '{"a": "ż\\n"}\n'
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 KB"),
+        (4200, "4.2 KB"),
+        (1_500_000, "1.5 MB"),
+        (3 * 10**9, "3.0 GB"),
+        (10**13, "10000.0 GB"),
+    ],
+)
+def test_amounts(size: int, said: str) -> None:
+    assert console.amount(size) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (12.4, "12 s"),
+        (59.6, "1 min 0 s"),
+        (185, "3 min 5 s"),
+        (3600, "1 h 0 min"),
+        (7265, "2 h 1 min"),
+    ],
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert console.duration(seconds) == said

@@ -1,0 +1,105 @@
+"""`codewrap run` as a process without a terminal: exit statuses, what is said, what `.env` may set, what the child inherits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from codewrap.cli.run import broker_values, gateway_values
+from codewrap.config import load
+from tests.support.cli import CommandLine
+
+PUSHER = {"PUSHER_APP_ID": "1", "PUSHER_KEY": "key", "PUSHER_SECRET": "hush", "PUSHER_HOST": "127.0.0.1", "PUSHER_PORT": "1"}
+
+
+@pytest.fixture
+def codewrap(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [(["true"], 0), (["sh", "-c", "exit 42"], 42), (["sh", "-c", "kill -9 $$"], 137), (["no-such-program"], 127), (["/"], 126)],
+)
+def test_the_status_is_the_command_s(codewrap: CommandLine, command: list[str], status: int) -> None:
+    done = codewrap("run", "-q", *command)
+    assert (done.status, done.out) == (status, "")
+    assert len(done.err.splitlines()) == (1 if status in (126, 127) else 0)
+
+
+def test_options_behind_the_command_are_the_command_s(codewrap: CommandLine) -> None:
+    assert codewrap("run", "-q", "echo", "--name", "-q", "--help").out == "--name -q --help\n"
+
+
+def test_what_is_said_goes_to_stderr_and_names_the_session(codewrap: CommandLine) -> None:
+    done = codewrap("run", "--name", "build", "echo", "hello")
+    assert done.out == "hello\n"
+    lines = done.err.splitlines()
+    assert all(line.startswith("[codewrap] ") for line in lines)
+    assert "codewrap attach build" in done.err
+    assert "exit 0" in lines[-1]
+    assert "6 B of output" in lines[-1]
+
+
+def test_one_json_object_is_said_to_programs(codewrap: CommandLine) -> None:
+    done = codewrap("run", "--json", "--name", "build", "--read-only", "true")
+    (line,) = done.err.splitlines()
+    said = json.loads(line)
+    assert (said["session"], said["mode"], said["encrypted"], said["read_only"]) == ("build", "embedded", True, True)
+
+
+def test_the_env_file_sets_flags_and_flags_and_environment_win(codewrap: CommandLine) -> None:
+    codewrap.dotenv("CODEWRAP_QUIET=1", "CODEWRAP_NAME=from-file")
+    assert codewrap("run", "echo", "x").err == ""
+    assert "session from-file" in codewrap("run", "true", CODEWRAP_QUIET="0").err
+    assert "session from-environment" in codewrap("run", "true", CODEWRAP_QUIET="0", CODEWRAP_NAME="from-environment").err
+    assert "session from-flag" in codewrap("run", "--name", "from-flag", "true", CODEWRAP_QUIET="0").err
+
+
+def test_secrets_are_not_handed_to_the_command(codewrap: CommandLine) -> None:
+    codewrap.dotenv("CODEWRAP_TOKEN=hush-token", "AUTH_TOKEN=hush-auth")
+    done = codewrap(
+        "run",
+        "-q",
+        "--name",
+        "build",
+        "env",
+        PUSHER_SECRET="hush-pusher",
+        OTHER="kept",
+        CODEWRAP_MODE="embedded",
+        **{name: value for name, value in PUSHER.items() if name != "PUSHER_SECRET"},
+    )
+    assert done.status == 0, done.err
+    assert "hush" not in done.out
+    assert {"OTHER=kept", "CODEWRAP=1", "CODEWRAP_SESSION=build"} <= set(done.out.splitlines())
+
+
+def test_without_a_key_a_foreign_server_is_not_used_unless_that_is_said(codewrap: CommandLine) -> None:
+    done = codewrap("run", "true", **PUSHER)
+    assert done.status == 2
+    assert "PUSHER_ENCRYPTION_MASTER_KEY_BASE64" in done.err
+    assert "NOT encrypted" in codewrap("run", "--no-encrypt", "true", **PUSHER).err
+
+
+def test_a_server_that_is_not_there_does_not_keep_the_command(codewrap: CommandLine) -> None:
+    done = codewrap("run", "--no-encrypt", "echo", "done", **PUSHER)
+    assert (done.status, done.out) == (0, "done\n")
+
+
+def test_a_session_leaves_no_record_behind(codewrap: CommandLine) -> None:
+    codewrap("run", "-q", "true")
+    assert [path.name for path in (codewrap.directory / "runtime" / "codewrap").iterdir()] == []
+
+
+def test_what_the_uplink_needs_survives_json() -> None:
+    settings = load(PUSHER | {"PUSHER_ENCRYPTION_MASTER_KEY_BASE64": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="})
+    values = broker_values(settings)
+    assert values is not None
+    assert json.loads(json.dumps(values)) == values
+    assert bytes.fromhex(values["master_key"]) == bytes(range(32))
+    assert gateway_values(settings) is None
+    gateway = load({"CODEWRAP_URL": "https://x.example/", "CODEWRAP_TOKEN": "t"})
+    assert gateway_values(gateway) == {"url": "https://x.example", "token": "t"}
+    assert broker_values(gateway) is None
