@@ -58,6 +58,8 @@ HOST_GONE_S = 30.0
 # A link that is back within this was never worth a word.
 STATUS_AFTER_S = 1.0
 LAST_WORDS_S = 1.0
+# A note on the screen stays so long, unless the session's own screen is drawn anew.
+NOTE_S = 4.0
 _LEAVE_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -125,6 +127,7 @@ class ViewerSession:
         self._dropped_bytes = 0  # typed since the link went away, and too old to be sent
         self._size_sent: Size | None = None
         self._next_input_s = 0.0
+        self._note_until_s = 0.0
         self._output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
         self._presence_channel = channels.presence_channel(plan.session)
         self._input_channel = channels.input_channel(plan.session)
@@ -452,7 +455,7 @@ class ViewerSession:
         text = self._state_text(now_s)
         if text and self._answered:
             self._screen.say(text)
-        elif self._screen.status and not text and self._screen.status.startswith(_PREFIX):
+        elif self._screen.status.startswith(_PREFIX) and now_s >= self._note_until_s:
             self._receiver.repaint()
 
     def _state_text(self, now_s: float) -> str:
@@ -474,6 +477,7 @@ class ViewerSession:
     def _note(self, text: str) -> None:
         if self._on_terminal:
             self._screen.say(f"{_PREFIX}{text} ")
+            self._note_until_s = self._clock() + NOTE_S
         else:
             self._stderr.write(f"[codewrap] {text}\n".encode())
 
