@@ -33,7 +33,7 @@ from codewrap.transport.base import (
     SubscriptionFailed,
 )
 from codewrap.viewer.sender import EXPIRY_S
-from codewrap.viewer.session import HOST_GONE_S, NO_ANSWER_S, Departure, Mailbox, ViewerPlan, ViewerSession
+from codewrap.viewer.session import HOST_GONE_S, NO_ANSWER_S, NOTE_S, Departure, Mailbox, ViewerPlan, ViewerSession
 from tests.support.inplace import played, standard_streams
 from tests.support.ptydriver import Collected
 from tests.support.subscribers import ScriptedSubscriber, Sent
@@ -407,6 +407,24 @@ def test_help_is_shown_and_goes_with_the_next_screen() -> None:
         viewer.shows(b"as before")
         viewer.sees("as before")
         viewer.sees_no_more("~. detach")
+        viewer.types(b"\x1d")
+
+    assert Attached().run(script).status == 0
+
+
+def test_a_note_can_be_read_before_a_screen_is_asked_for_that_takes_it_away() -> None:
+    def script(viewer: Attached) -> None:
+        viewer.begins()
+        asked = requests(viewer.subscriber.sent)
+        viewer.says(Notice("run", 0, "word", "mind the gap"))
+        viewer.sees("mind the gap")
+        viewer.types(b"x")
+        viewer.input()
+        assert requests(viewer.subscriber.sent) == asked
+        viewer.later(NOTE_S)
+        assert viewer.request().epoch == ""
+        viewer.shows(b"as before")
+        viewer.sees_no_more("mind the gap")
         viewer.types(b"\x1d")
 
     assert Attached().run(script).status == 0
