@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from codewrap.cli import connections
-from codewrap.cli.connections import Access, HostParts, KnownSecrets, member_of, with_retries
+from codewrap.cli.connections import Access, GatewayPublisher, HostParts, KnownSecrets, member_of, with_retries
 from codewrap.config import Broker
 from codewrap.errors import AuthError, RemoteProtocolError, TransportError
 from codewrap.protocol import frames
 from codewrap.protocol.frames import Input, Resize
 from codewrap.protocol.geometry import Size
 from codewrap.transport.base import Authorization, Event
+from codewrap.transport.gateway import GatewayClient
+from tests.support.web import Asked, WebServer, answer
 from tests.support.wires import ScriptedAuthorizer
 
 
@@ -63,6 +67,53 @@ def test_a_hosted_service_s_input_is_paced() -> None:
     hub = {"port": 7, "app_id": "1", "key": "k", "secret": "s", "master_key": "00" * 32}
     assert connections.direct_viewer(Access.to_hub(hub), "anna", "writer", lambda _: None).input_interval_s == 0
     assert Access.to_hub(hub).master_key == bytes(32)
+
+
+class ServeAuth:
+    """Gives out credentials, each good for ``good_for`` publishes."""
+
+    def __init__(self, good_for: int) -> None:
+        self.good_for = good_for
+        self.opened = 0
+        self.used: dict[str, int] = {}
+        self.published: list[str] = []
+
+    def __call__(self, asked: Asked) -> bytes:
+        if asked.target == "/api/sessions":
+            self.opened += 1
+            return answer(json.dumps({"key": f"key{self.opened}", "appId": "1", "secret": "hush"}))
+        key = asked.target.partition("auth_key=")[2].partition("&")[0]
+        self.used[key] = self.used.get(key, 0) + 1
+        if self.used[key] > self.good_for:
+            return answer("expired", 401)
+        self.published.append(key)
+        return answer()
+
+
+@contextmanager
+def publisher_at(server: WebServer) -> Iterator[GatewayPublisher]:
+    client = GatewayClient(server.url, "token")
+    publisher = GatewayPublisher(client, "s", 10_240)
+    yield publisher
+    publisher.close()
+    client.close()
+
+
+def test_credentials_are_asked_for_once_and_renewed_when_they_are_refused() -> None:
+    gateway = ServeAuth(good_for=2)
+    with WebServer(gateway) as server, publisher_at(server) as publisher:
+        assert gateway.opened == 0
+        for _ in range(3):
+            publisher.publish([Event("private-encrypted-command-s", "output", "x")])
+    assert gateway.published == ["key1", "key1", "key2"]
+    assert gateway.opened == 2
+
+
+def test_credentials_that_are_refused_at_once_are_an_error_and_no_loop() -> None:
+    gateway = ServeAuth(good_for=0)
+    with WebServer(gateway) as server, publisher_at(server) as publisher, pytest.raises(AuthError):
+        publisher.publish([Event("private-encrypted-command-s", "output", "x")])
+    assert gateway.opened == 2
 
 
 class Gateway:
