@@ -51,6 +51,7 @@ class UplinkLink:
         self._unsent = bytearray()
         self._armed = False
         self._pid = 0
+        self._replaced: list[int] = []
         self._started_s = 0.0
         self._restart_wait_s = RESTART_FIRST_S
         self._restart_at_s: float | None = None
@@ -117,7 +118,6 @@ class UplinkLink:
         try:
             messages = self._decoder.feed(data)
         except LocalProtocolError:
-            self._kill()
             self._lost(now_s)
             return []
         return [message for message in messages if not self._handled(message)]
@@ -163,10 +163,9 @@ class UplinkLink:
 
     def reap(self) -> None:
         """After SIGCHLD: take the exit status of an uplink that is gone (its socket tells the rest)."""
-        if self._pid:
-            with contextlib.suppress(ChildProcessError):
-                if os.waitpid(self._pid, os.WNOHANG)[0]:
-                    self._pid = 0
+        self._replaced = [pid for pid in self._replaced if not _reaped(pid)]
+        if self._pid and _reaped(self._pid):
+            self._pid = 0
 
     def close(self) -> None:
         """Let go; the uplink leaves by itself when it has delivered."""
@@ -198,13 +197,16 @@ class UplinkLink:
                 pass
             except OSError:
                 return  # it is gone; `receive` notices and replaces it
-        if data and len(self._unsent) < MAX_UNSENT_BYTES:
+        # Acknowledgements are told again when input is sent again; growth and the end are said once, and never are many.
+        droppable = all(message is None or message.kind is Kind.WRITTEN for message in messages)
+        if data and not (droppable and len(self._unsent) >= MAX_UNSENT_BYTES):
             self._unsent += data
 
     def _lost(self, now_s: float) -> None:
         self.close()
         self.reap()
         if not self.finished:
+            self._kill()  # it may have closed its end and live on, beside the next
             self.restarts += 1
             self._schedule_restart(now_s)
 
@@ -218,6 +220,8 @@ class UplinkLink:
         if self._pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
+            self._replaced.append(self._pid)
+            self._pid = 0
 
     def _spawn(self, fd: int) -> int:
         for inherited in (fd, *self._launch.inherit):
@@ -238,6 +242,13 @@ class UplinkLink:
         finally:
             for inherited in (fd, *self._launch.inherit):
                 os.set_inheritable(inherited, False)
+
+
+def _reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
 
 
 _GROWN = Message(Kind.GROWN)
