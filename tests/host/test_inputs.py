@@ -1,0 +1,159 @@
+"""Input for the child: in order, each byte once, acknowledged when it is written and not before."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from codewrap.host.inputs import MAX_PENDING_BYTES, MAX_WRITERS, PendingInput
+
+
+def write(pending: PendingInput, most: int = 1 << 30) -> bytes:
+    """As a child that takes at most ``most`` bytes."""
+    out = b""
+    while pending and len(out) < most:
+        block = bytes(pending.next()[: most - len(out)])
+        pending.wrote(len(block))
+        out += block
+    return out
+
+
+def test_nothing_waits_at_first() -> None:
+    pending = PendingInput()
+    pending.put_local(b"")
+    assert not pending
+    assert not pending.full
+    assert pending.take_acknowledgements() == {}
+
+
+def test_keyboard_and_writers_are_written_in_the_order_they_came() -> None:
+    pending = PendingInput()
+    pending.put_local(b"local ")
+    pending.put_remote("a", 0, b"from a ")
+    pending.put_remote("b", 0, b"from b ")
+    pending.put_local(b"local again")
+    assert write(pending) == b"local from a from b local again"
+    assert pending.take_acknowledgements() == {"a": 7, "b": 7}
+    assert pending.take_acknowledgements() == {}
+
+
+def test_input_is_acknowledged_when_all_of_it_is_written() -> None:
+    pending = PendingInput()
+    pending.put_remote("a", 0, b"12345")
+    pending.put_remote("a", 5, b"678")
+    assert pending.take_acknowledgements() == {}
+    assert write(pending, 3) == b"123"
+    assert pending.take_acknowledgements() == {}
+    assert write(pending, 2) == b"45"
+    assert pending.take_acknowledgements() == {"a": 5}
+    assert write(pending) == b"678"
+    assert pending.take_acknowledgements() == {"a": 8}
+
+
+def test_a_repeat_is_written_once_and_acknowledged_again() -> None:
+    pending = PendingInput()
+    pending.put_remote("a", 0, b"rm ")
+    pending.put_remote("a", 0, b"rm ")
+    assert pending.take_acknowledgements() == {}, "not before the first is written"
+    assert write(pending) == b"rm "
+    assert pending.take_acknowledgements() == {"a": 3}
+    pending.put_remote("a", 0, b"rm ")
+    assert not pending
+    assert pending.take_acknowledgements() == {"a": 3}
+    pending.put_remote("a", 1, b"m file")
+    assert write(pending) == b"file"
+
+
+def test_input_ahead_of_a_loss_waits_and_is_not_acknowledged() -> None:
+    pending = PendingInput()
+    pending.put_remote("a", 3, b"def")
+    assert not pending
+    assert pending.take_acknowledgements() == {}
+    pending.put_remote("a", 3, b"def")
+    assert pending.take_acknowledgements() == {}
+    pending.put_remote("a", 0, b"abc")
+    assert write(pending) == b"abcdef"
+    assert pending.take_acknowledgements() == {"a": 6}
+
+
+def test_writers_have_streams_of_their_own() -> None:
+    pending = PendingInput()
+    pending.put_remote("a", 0, b"aa")
+    pending.put_remote("b", 2, b"bb")
+    pending.put_remote("a", 2, b"aa")
+    assert write(pending) == b"aaaa"
+    pending.put_remote("b", 0, b"BB")
+    assert write(pending) == b"BBbb"
+
+
+def test_a_child_that_does_not_read_stops_new_input_of_writers_and_repeats_go_on_after() -> None:
+    pending = PendingInput()
+    pending.put_remote("a", 0, b"first")
+    pending.put_local(bytes(MAX_PENDING_BYTES - 6))
+    assert not pending.full
+    pending.put_local(b"x")
+    assert pending.full
+    pending.put_remote("a", 5, b"second")
+    pending.put_remote("b", 0, b"other")
+    assert len(write(pending)) == MAX_PENDING_BYTES
+    assert not pending.full
+    assert pending.take_acknowledgements() == {"a": 5}
+    pending.put_remote("a", 5, b"second")
+    pending.put_remote("b", 0, b"other")
+    assert write(pending) == b"secondother"
+
+
+def test_a_repeat_is_acknowledged_even_while_full() -> None:
+    pending = PendingInput()
+    pending.put_remote("a", 0, b"first")
+    write(pending)
+    pending.take_acknowledgements()
+    pending.put_local(bytes(MAX_PENDING_BYTES))
+    pending.put_remote("a", 0, b"first")
+    assert pending.take_acknowledgements() == {"a": 5}
+
+
+def test_a_child_that_reads_no_more_makes_all_void() -> None:
+    pending = PendingInput()
+    pending.put_local(bytes(MAX_PENDING_BYTES))
+    pending.put_remote("a", 0, b"")
+    pending.drop()
+    assert not pending
+    assert not pending.full
+    pending.put_local(b"x")
+    assert write(pending) == b"x"
+
+
+def test_of_too_many_writers_the_one_that_was_silent_longest_is_forgotten() -> None:
+    pending = PendingInput()
+    pending.put_remote("first", 0, b"1")
+    for number in range(MAX_WRITERS - 1):
+        pending.put_remote(f"w{number}", 0, b".")
+    pending.put_remote("first", 1, b"2")
+    pending.put_remote("one more", 0, b".")
+    pending.put_remote("first", 2, b"3")
+    assert write(pending) == b"1" + b"." * (MAX_WRITERS - 1) + b"2.3"
+    pending.put_remote("w0", 1, b"lost its place")
+    assert not pending
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_writers_on_a_bad_relay_are_written_exactly_once(seed: int) -> None:
+    rng = random.Random(seed)
+    pending, out = PendingInput(), b""
+    sent = {f"w{number}": bytes([65 + number]) * 100 for number in range(3)}
+    acknowledged = dict.fromkeys(sent, 0)
+    for _ in range(10_000):
+        writer = rng.choice(list(sent))
+        offset = rng.randrange(acknowledged[writer], 101)
+        if rng.random() < 0.7:
+            pending.put_remote(writer, offset, sent[writer][offset : offset + rng.randrange(30)])
+        out += write(pending, rng.randrange(8))
+        for name, end in pending.take_acknowledgements().items():
+            assert acknowledged[name] <= end <= out.count(sent[name][:1]), f"seed {seed}"
+            acknowledged[name] = end
+        if all(end == 100 for end in acknowledged.values()):
+            break
+    assert acknowledged == dict.fromkeys(sent, 100), f"seed {seed}"
+    assert sorted(out) == sorted(b"".join(sent.values())), f"seed {seed}"
