@@ -349,6 +349,32 @@ def test_an_uplink_that_went_unnoticed_is_noticed_by_reading(hosts: Callable[...
     assert host.link.restarts == 1
 
 
+def test_an_uplink_that_is_killed_with_messages_unread_is_replaced(hosts: Callable[..., Host]) -> None:
+    host = hosts(deaf=1)
+    host.link.start(host.now_s)
+    host.hears("CONFIGURE")
+    (pid,) = host.pids
+    eventually(lambda: psutil.Process(pid).status() == "stopped", "it stopped", DEADLINE_S)
+    while host.turn():
+        pass
+    assert host.link.receive(host.now_s) == []
+    host.link.finish()
+    os.kill(pid, signal.SIGKILL)
+    host.loses_it()
+    assert host.link.restarts == 1
+    host.link.written({"a": 1}, host.now_s + 50)
+    assert host.link.due_s == pytest.approx(host.now_s + RESTART_FIRST_S), "the nearer of two"
+
+
+def test_an_uplink_that_somebody_else_waited_for_is_reaped_without_error(hosts: Callable[..., Host]) -> None:
+    host = hosts(leave=1)
+    host.link.start(host.now_s)
+    host.hears("CONFIGURE")
+    os.waitpid(host.pids[0], 0)
+    host.link.reap()
+    host.loses_it()
+
+
 def test_letting_go_leaves_the_uplink_to_end_by_itself(hosts: Callable[..., Host]) -> None:
     host = hosts()
     host.link.start(host.now_s)

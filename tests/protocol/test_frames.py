@@ -44,7 +44,7 @@ ACKS = st.dictionaries(IDS, OFFSETS, max_size=5)
 SMALL = st.none() | st.integers(0, 255)
 RANGES = st.tuples(OFFSETS, OFFSETS).map(lambda pair: (min(pair), max(pair)))
 PARTS = st.tuples(st.integers(0, 199), st.integers(1, 200)).filter(lambda pair: pair[0] < pair[1])
-SCREENS = st.tuples(IDS, OFFSETS, SIZES, DATA, PARTS).map(lambda drawn: Screen(*drawn[:4], *drawn[4]))
+SCREENS = st.tuples(IDS, OFFSETS, SIZES, DATA, PARTS, st.booleans()).map(lambda drawn: Screen(*drawn[:4], *drawn[4], drawn[5]))
 HOST_FRAMES = st.one_of(
     st.builds(Output, IDS, OFFSETS, DATA, st.sampled_from(["stdout", "stderr"]), ACKS),
     SCREENS,

@@ -256,6 +256,15 @@ def test_the_end_of_a_log_that_broke_is_the_last_byte_in_it(
     assert reader.read(890, 1000) == b"a" * 10 + b"b" * 100
 
 
+def test_the_tail_is_the_end_of_the_output(writer: LogWriter) -> None:
+    assert writer.tail(10) == b""
+    writer.append(b"0123456789", "stdout", 100.0)
+    assert writer.tail(3) == b"789"
+    assert writer.tail(100) == b"0123456789"
+    writer.close()
+    assert writer.tail(3) == b"", "who asks at the end gets no error"
+
+
 def test_a_deleted_log_is_gone_and_deleting_it_again_is_no_error(writer: LogWriter, reader: LogReader) -> None:
     writer.append(b"text", "stdout", 100.0)
     delete(writer.directory)
