@@ -19,6 +19,9 @@ from codewrap.protocol.geometry import MAX_COLS, MAX_ROWS, MIN_COLS, MIN_ROWS, S
 VERSION = 1
 MAX_OFFSET = 1 << 53  # JSON numbers stay exact in every client's language up to here
 MAX_SCREEN_PARTS = 200
+# Of input whose sender cannot know the host's epoch (`POST /api/commands/input`). Its writer is used once and says when it was
+# made, "http-SECONDS-RANDOM", so that what a relay kept is not taken by a later run.
+ANY_EPOCH = "any"
 # Made once: `json.dumps` with options builds an encoder at every call.
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

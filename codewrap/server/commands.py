@@ -27,8 +27,6 @@ from codewrap.server.outlets import MAX_EVENTS
 from codewrap.server.refusals import bad_request, forbidden, too_large
 from codewrap.transport.base import Event
 
-# A program that posts input does not know the host's epoch. The writer's id makes up for it: it is used once, and says when.
-ANY_EPOCH = "any"
 MAX_EVENT_NAME_CHARACTERS = 200
 _BROKERS_OWN = ("pusher:", "pusher_internal:", "client-")
 
@@ -119,7 +117,7 @@ class Commands:
         if len(text) > self.event_bytes:
             raise too_large("input", self.event_bytes)
         writer = f"http-{int(now_s)}-{self.token(16).hex()}"
-        frame = frames.encode(frames.Input(ANY_EPOCH, writer, 0, text.encode()))
+        frame = frames.encode(frames.Input(frames.ANY_EPOCH, writer, 0, text.encode()))
         key = sealing.shared_secret(sealed_input_channel(session), self.master_key)
         return sealing.seal(frame, key, self.token(sealing.NONCE_BYTES))
 

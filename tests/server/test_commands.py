@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codewrap.protocol import frames, sealing
-from codewrap.server.commands import ANY_EPOCH, Commands
+from codewrap.server.commands import Commands
 from codewrap.server.refusals import Refusal
 from codewrap.transport.base import Event
 
@@ -39,7 +39,7 @@ def test_simple_input_is_sealed_for_the_host_alone(text: str) -> None:
     event = COMMANDS.input({"sessionId": "build", "input": text}, NOW)
     assert (event.channel, event.name) == (INPUT_CHANNEL, "input")
     frame = opened(event)
-    assert (frame.epoch, frame.offset, frame.data) == (ANY_EPOCH, 0, text.encode())
+    assert (frame.epoch, frame.offset, frame.data) == (frames.ANY_EPOCH, 0, text.encode())
 
 
 def test_each_simple_input_has_a_writer_of_its_own_that_says_when() -> None:

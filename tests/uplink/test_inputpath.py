@@ -33,7 +33,7 @@ class Bench:
 
     def path(self, *, encrypted: bool = True, read_only: bool = False) -> InputPath:
         plan = UplinkPlan("s", "epoch", encrypted, read_only, answers_queries=False)
-        return InputPath(plan, HostSocket(self.ours), self._secret)
+        return InputPath(plan, HostSocket(self.ours), self._secret, clock=lambda: 1_000_000.0)
 
     def heard(self) -> list[Message]:
         """What the host got."""
@@ -133,4 +133,20 @@ def test_a_read_only_session_takes_none_and_still_deals_with_the_event(bench: Be
 )
 def test_other_channels_are_left_to_the_session(bench: Bench, channel: str) -> None:
     assert not bench.path().take(in_clear(TYPED, channel))
+    assert bench.heard() == []
+
+
+def test_what_a_program_posts_without_knowing_the_run_reaches_the_host(bench: Bench) -> None:
+    posted = Input(frames.ANY_EPOCH, f"http-{1_000_000 - 500}-{'0a' * 16}", 0, b"make\n")
+    bench.path().take(in_clear(posted, SEALED_CHANNEL))
+    assert [message.body for message in bench.heard()] == [b"make\n"]
+
+
+@pytest.mark.parametrize(
+    "writer",
+    [f"http-{1_000_000 - 700}-{'0a' * 16}", f"http-{1_000_000 + 700}-{'0a' * 16}", "http-1000000", "writer"],
+    ids=["old", "from the future", "not random", "of nobody"],
+)
+def test_posted_input_that_somebody_kept_is_dropped(bench: Bench, writer: str) -> None:
+    bench.path().take(in_clear(Input(frames.ANY_EPOCH, writer, 0, b"make\n"), SEALED_CHANNEL))
     assert bench.heard() == []
