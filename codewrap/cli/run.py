@@ -144,7 +144,7 @@ class Run:
         if self._settings.mode is Mode.DIRECT and self._options.encrypt and broker is not None and broker.master_key is None:
             names_of_key = config.SOKETI_MASTER_KEY_NAMES if broker.family == "SOKETI" else config.PUSHER_MASTER_KEY_NAMES
             raise ConfigError(
-                names_of_key[-1],
+                names_of_key[0],
                 "is missing, and without it the server could read along",
                 "make one with: openssl rand -base64 32; or use --no-encrypt",
             )

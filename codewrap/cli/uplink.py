@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from codewrap.broker.serving import HubServer
 
 
+RESUME_BYTES = 4 * 1024 * 1024
 # Where processors are short the command comes first, and the host that reads it.
 NICENESS = 5
 
@@ -110,15 +111,17 @@ class Uplink:
         rows, cols = self._configuration["size"]
         size = Size(rows=rows, cols=cols)
         screen: ScreenState | None = None
+        # An uplink after another one: the last of the output is enough to draw from, and is answered already.
+        resumed = self._configuration["resumed"]
+        feed_from = max(follower.start, follower.end - RESUME_BYTES) if resumed else 0
         if self._configuration["pty"]:
             from codewrap.terminal.emulator import Screen
             from codewrap.uplink.answers import AnsweringScreen
 
             screen = engine = Screen(size)
             if plan.answers_queries:
-                silent_until = follower.end if self._configuration["resumed"] else 0
-                screen = AnsweringScreen(engine, self._answer, silent_until)
-        return Composer(plan.epoch, follower, screen, size, limits, sealed=plan.encrypted)
+                screen = AnsweringScreen(engine, self._answer, follower.end - feed_from if resumed else 0)
+        return Composer(plan.epoch, follower, screen, size, limits, sealed=plan.encrypted, feed_from=feed_from)
 
     def _answer(self, data: bytes) -> None:
         self._host.send(Message(Kind.ANSWER, body=data))

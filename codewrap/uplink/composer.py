@@ -62,17 +62,18 @@ class Composer:
         limits: pacing.BrokerLimits,
         *,
         sealed: bool,
+        feed_from: int = 0,
     ) -> None:
         self._epoch = epoch
         self._follower = follower
         self._screen = screen
         self._size = size
         self._sizes_seen = 0
-        self._fed = 0
+        self._fed = feed_from
         self._live = 0
         self._plain_limit = limits.plain_bytes(sealed=sealed)
         self._batch_events = limits.batch_events
-        self._screen_wanted = False
+        self._screen_wanted = self._scrollback_wanted = False
         self._replay: tuple[int, int] | None = None
         self._nothing_missing = False
         self._size_news: list[Resized] = []
@@ -95,9 +96,10 @@ class Composer:
             self._acks.clear()
             self._ack_due_s = None
 
-    def want_screen(self) -> None:
+    def want_screen(self, *, joined: bool = False) -> None:
         """Somebody is new, or lost the thread."""
         self._screen_wanted = True
+        self._scrollback_wanted = self._scrollback_wanted or joined
         self._end_said = False
 
     def want_bytes(self, offset: int) -> None:
@@ -256,8 +258,8 @@ class Composer:
         batch.live_to = self._fed
         self._size_news.clear()
         # What scrolled by is for those who join: to the others it would scroll by again with each screen.
-        self._say_fitting(batch, self._screen.snapshot, SCROLLBACK_LINES if self._screen_wanted else (0,))
-        self._screen_wanted = False
+        self._say_fitting(batch, self._screen.snapshot, SCROLLBACK_LINES if self._scrollback_wanted else (0,))
+        self._screen_wanted = self._scrollback_wanted = False
 
     def _say_fitting(self, batch: Batch, snapshot: Callable[[int], bytes], scrollback: tuple[int, ...]) -> None:
         """A screen that fits into an event, with as much of the past as fits; at worst in several parts."""

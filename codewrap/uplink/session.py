@@ -268,21 +268,25 @@ class UplinkSession:
                     for member in members:
                         self._watchers.add(member.user_id, member.info)
                     self._counted(new=bool(self._watchers.viewers))
-                    if len(self._watchers.hosts) > 1:
-                        self._notice(f"another host runs a session {self._plan.session!r} on this server: choose another --name")
+                    self._mind_hosts()
                 case MemberAdded(member=member):
                     self._counted(new=self._watchers.add(member.user_id, member.info))
+                    self._mind_hosts()
                 case MemberRemoved(member=member):
                     self._watchers.remove(member.user_id)
                     self._counted(new=False)
                 case Received(channel=channel) if channel == self._presence_channel:
                     self._request(event)
-                case SubscriptionFailed(channel=channel, reason=reason):
-                    self._refused(f"{channel}: {reason}")
+                case SubscriptionFailed(reason=reason):
+                    self._refused(reason)
                 case StateChanged():
                     self._state_changed(event)
                 case _:
                     pass
+
+    def _mind_hosts(self) -> None:
+        if len(self._watchers.hosts) > 1:
+            self._notice(f"another host runs a session {self._plan.session!r} on this server: choose another --name")
 
     def _state_changed(self, event: StateChanged) -> None:
         self._connected = event.state is ConnectionState.CONNECTED
@@ -299,7 +303,7 @@ class UplinkSession:
             self._host.send(Message(Kind.WATCHERS, {"count": count}))
         self._composer.watched_by(count)
         if new:
-            self._composer.want_screen()
+            self._composer.want_screen(joined=True)
 
     def _request(self, event: Received) -> None:
         if event.name not in (channels.EVENT_CLIENT_SYNC, channels.EVENT_SYNC):

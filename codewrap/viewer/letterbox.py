@@ -64,8 +64,10 @@ class Letterbox:
 
 
 def _kept_in_view(position: int, first: int, shown: int, whole: int) -> int:
-    """The first row (or column) to show so that ``position`` is in view, moving as little as possible."""
-    if position < first:
+    """The first row (or column) to show so that ``position`` is in view: from the edge if it can be, else moving little."""
+    if position < shown:
+        first = 0
+    elif position < first:
         first = position
     elif position >= first + shown:
         first = position - shown + 1

@@ -6,11 +6,14 @@ session's screen is asked for again when it goes away.
 
 from __future__ import annotations
 
+import re
+
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import Sanitizer
 from codewrap.terminal.local import Sink
 from codewrap.viewer.letterbox import Letterbox
 
+_BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 _BEGIN_STATUS, _END_STATUS = b"\x1b7\x1b[?6l\x1b[1;1H\x1b[0;7m", b"\x1b[K\x1b[0m\x1b8"
 
 
@@ -25,6 +28,7 @@ class TerminalScreen:
         self._drawn = False
         self._status = ""
         self._letterbox: Letterbox | None = None
+        self._plain = False
 
     @property
     def behind(self) -> bool:
@@ -44,19 +48,24 @@ class TerminalScreen:
         """Output of the session."""
         if self._letterbox is not None:
             self._sink.write(self._letterbox.feed(data))
-        else:
-            self._sink.write(data if self._raw else self._sanitizer.feed(data))
+            return
+        shown = data if self._raw else self._sanitizer.feed(data)
+        # Without a terminal of its own the session ends its lines as files do; this one is raw and needs the rest.
+        self._sink.write(_BARE_NEWLINE.sub(b"\r\n", shown) if self._plain else shown)
 
     def redraw(self, data: bytes, session: Size | None) -> None:
         """A screen of the session, over whatever is there. ``session`` is its size; None: it has none (pipes)."""
         if self._letterbox is not None:
             self._sink.write(self._sanitizer.restore())
+        self._plain = session is None
         differs = session is not None and session != self._size and not self._raw
         self._letterbox = Letterbox(session, self._size) if session is not None and differs else None
-        if not self._drawn:
-            self._drawn = True
+        if not self._drawn and not self._plain:
             # What stood here belongs to the person: it scrolls out of the way instead of being erased.
             self._sink.write(b"\r\n" * self._size.rows)
+        elif self._drawn and self._plain:
+            self._sink.write(b"\x1b[2J\x1b[H")
+        self._drawn = True
         self._status = ""
         self.show(data)
 

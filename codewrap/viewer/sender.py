@@ -27,6 +27,7 @@ class Sender:
         self.writer = new_writer()
         self._outgoing = Outgoing(WINDOW_BYTES)
         self._waiting = bytearray()
+        self._waiting_since_s = 0.0
         self._sent_s: float | None = None
         self._resend = False
 
@@ -45,8 +46,10 @@ class Sender:
         """`due` would give something now."""
         return self._resend or (bool(self._waiting) and self._outgoing.room > 0)
 
-    def type(self, data: bytes) -> None:
+    def type(self, data: bytes, now_s: float) -> None:
         """Keystrokes, to be sent when there is room."""
+        if not self._waiting:
+            self._waiting_since_s = now_s
         self._waiting += data
 
     def due(self, epoch: str, now_s: float) -> list[Input]:
@@ -77,6 +80,8 @@ class Sender:
     def expire(self, now_s: float) -> int:
         """Drop everything when the oldest of it is too old; returns how many bytes."""
         oldest_s = self._outgoing.oldest_s()
+        if oldest_s is None and self._waiting:
+            oldest_s = self._waiting_since_s  # nothing is under way: it waits for a session that does not answer
         if oldest_s is None or now_s - oldest_s < EXPIRY_S:
             return 0
         return self.forget()
@@ -93,7 +98,7 @@ class Sender:
     def wait_s(self, now_s: float) -> float | None:
         """Seconds until something must be done (resend or expire); None when nothing is under way."""
         if self._outgoing.pending_bytes == 0 or self._sent_s is None:
-            return None
+            return max(0.0, self._waiting_since_s + EXPIRY_S - now_s) if self._waiting else None
         return max(0.0, self._sent_s + RESEND_S - now_s)
 
     def _overdue(self, now_s: float) -> bool:

@@ -10,12 +10,13 @@ import secrets
 import select
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from codewrap.errors import EXIT_LOST, EXIT_NOT_ATTACHED, RemoteProtocolError
 from codewrap.protocol import channels, frames, sealing
-from codewrap.protocol.frames import Input, Resize, Sync
+from codewrap.protocol.frames import Ended, Input, Output, Resize, Screen, Sync
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import strip_reports
 from codewrap.terminal.child import get_size
@@ -60,6 +61,8 @@ STATUS_AFTER_S = 1.0
 LAST_WORDS_S = 1.0
 # A note on the screen stays so long, unless the session's own screen is drawn anew.
 NOTE_S = 4.0
+# What need not be looked at while the terminal is behind: a screen makes good for it.
+_DRAWN = (Output.event, Screen.event)
 _LEAVE_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -122,6 +125,7 @@ class ViewerSession:
         self._host_gone_s: float | None = None
         self._client_events = True
         self._ready_channels: set[str] = set()
+        self._due_input: deque[Input] = deque()
         self._skipped = 0
         self._lost_bytes = 0
         self._dropped_bytes = 0  # typed since the link went away, and too old to be sent
@@ -197,7 +201,7 @@ class ViewerSession:
         waits = [self._sender.wait_s(now_s), 1.0 if self._unsettled() else None]
         if self._state.state is ConnectionState.CONNECTED:
             waits.append(self._receiver.wait_s(now_s))
-            if self._plan.input_interval_s and self._sender.ready:
+            if self._plan.input_interval_s and (self._due_input or self._sender.ready):
                 waits.append(max(0.0, self._next_input_s - now_s))
         return min((wait for wait in waits if wait is not None), default=None)
 
@@ -216,11 +220,13 @@ class ViewerSession:
                 self._request(*request)
         dropped = self._sender.expire(now_s)
         if dropped:
+            self._due_input.clear()
             self._lost_bytes += dropped
             self._dropped_bytes += dropped
             self._note(f"{dropped} typed bytes could not be delivered within 10 s and were dropped")
         self._send_input(now_s)
         self._mind_host(now_s)
+        self._mind_end(now_s)
         self._show_state(now_s)
 
     # -- the network ---------------------------------------------------------------------------------------------
@@ -243,7 +249,7 @@ class ViewerSession:
                     self._hosts.discard(member.user_id)
                 case ClientEventsRefused():
                     self._client_events = False
-                    self._sender.unsent()
+                    self._unsent()
                 case _:
                     pass
             if self._departure is not None:
@@ -257,7 +263,7 @@ class ViewerSession:
         return unsettled or self._stdout.waiting or self._stderr.waiting
 
     def _output(self, event: Received, now_s: float) -> None:
-        if self._on_terminal and self._screen.behind:
+        if self._on_terminal and self._screen.behind and event.name in _DRAWN:
             self._receiver.repaint()  # let the terminal catch up; a screen makes good what is dropped here
             return
         try:
@@ -286,6 +292,7 @@ class ViewerSession:
                 self._sender.confirm(acks, now_s)
                 self._send_input(now_s)
             case NewRun():
+                self._due_input.clear()
                 self._sender.forget()
                 self._size_sent = None
                 self._note("a new run of this session has begun")
@@ -317,7 +324,7 @@ class ViewerSession:
         self._hosts.clear()
         self._ready_s = self._host_gone_s = None
         if was is ConnectionState.CONNECTED:
-            self._sender.unsent()
+            self._unsent()
         if event.state is ConnectionState.FAILED:
             status = EXIT_LOST if self._answered else EXIT_NOT_ATTACHED
             self._departure = Departure(status, f"{self._plan.endpoint} refuses the connection: {event.reason}")
@@ -346,13 +353,25 @@ class ViewerSession:
         elif self._host_gone_s is None:
             self._host_gone_s = now_s
         if not self._answered and now_s - self._ready_s > NO_ANSWER_S:
-            advice = "it was started with --no-encrypt?" if self._hosts and self._plan.encrypted else "nobody runs it"
+            advice = "nobody runs it"
+            if self._hosts and self._plan.encrypted:
+                advice = "it has another master key than this viewer, or was started with --no-encrypt"
             self._departure = Departure(EXIT_NOT_ATTACHED, f"no answer from session {self._plan.session}: {advice}")
         elif self._host_gone_s is not None and self._receiver.ended and now_s - self._host_gone_s > NO_ANSWER_S:
-            text = f"session {self._plan.session} ended, but its output from byte {self._receiver.offset} on did not arrive"
-            self._departure = Departure(EXIT_LOST, text)
+            self._departure = self._ended_unseen(self._receiver.ended)
         elif self._host_gone_s is not None and now_s - self._host_gone_s > HOST_GONE_S:
             self._departure = Departure(EXIT_LOST, f"session {self._plan.session} is lost: its host is gone")
+
+    def _mind_end(self, now_s: float) -> None:
+        ended = self._receiver.ended
+        away = self._state.state is not ConnectionState.CONNECTED and now_s - self._state_since_s > NO_ANSWER_S
+        if ended is not None and away and self._departure is None:
+            self._departure = self._ended_unseen(ended)
+
+    def _ended_unseen(self, ended: Ended) -> Departure:
+        """The end is known, and what stands before it will not come any more: a person knows enough, a file does not."""
+        text = f"session {self._plan.session} ended, but its output from byte {self._receiver.offset} on did not arrive"
+        return Departure(ended.status if self._on_terminal else EXIT_LOST, text)
 
     def _request(self, offset: int, want: str) -> None:
         # Who has no screen to go on from is a stranger: by offset alone the host would answer with bytes, or with nothing.
@@ -376,7 +395,7 @@ class ViewerSession:
         if self._terminal is not None:
             data, action = self._keys.feed(strip_reports(data))
         if not self._plan.read_only:
-            self._sender.type(data)
+            self._sender.type(data, self._clock())
             self._send_input(self._clock())
         elif data in (b"q", b"\x03"):
             action = Action.DETACH
@@ -426,13 +445,21 @@ class ViewerSession:
             self._size_sent = clamped
 
     def _send_input(self, now_s: float) -> None:
-        if not self._receiver.epoch or self._plan.read_only or (self._client_events and now_s < self._next_input_s):
+        """One frame after the other, as fast as the broker takes them."""
+        if not self._receiver.epoch or self._plan.read_only:
             return
-        for frame in self._sender.due(self._receiver.epoch, now_s):
-            if not self._send_frame(frame):
-                self._sender.unsent()
+        if not self._due_input:
+            self._due_input.extend(self._sender.due(self._receiver.epoch, now_s))
+        while self._due_input and (not self._client_events or now_s >= self._next_input_s):
+            if not self._send_frame(self._due_input.popleft()):
+                self._unsent()
                 return
             self._next_input_s = now_s + self._plan.input_interval_s
+
+    def _unsent(self) -> None:
+        """What was under way may be lost: it begins anew with what is not confirmed."""
+        self._due_input.clear()
+        self._sender.unsent()
 
     def _send_frame(self, frame: Input | Resize) -> bool:
         text = frames.encode(frame)

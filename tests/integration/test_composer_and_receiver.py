@@ -287,7 +287,7 @@ def test_every_keystroke_arrives_once_and_in_order() -> None:
         for _ in range(60):
             if typing.randomness.random() < 0.5:
                 keys = typing.randomness.randbytes(typing.randomness.choice((1, 3, 200, 9000)))
-                typing.sender.type(keys)
+                typing.sender.type(keys, typing.now_s)
                 typed += keys
             typing.turn()
         typing.to_host.mend()
@@ -300,14 +300,14 @@ def test_every_keystroke_arrives_once_and_in_order() -> None:
 def test_keys_of_a_long_break_are_dropped_and_counted_and_later_ones_arrive() -> None:
     for seed in range(50):
         typing = Typing(seed)
-        typing.sender.type(b"before ")
+        typing.sender.type(b"before ", typing.now_s)
         typing.settles(f"seed {seed}")
-        typing.sender.type(b"\x03")
+        typing.sender.type(b"\x03", typing.now_s)
         until_s = typing.now_s + EXPIRY_S + 1
         while typing.now_s < until_s:
             typing.turn(link=False)
         assert typing.dropped == 1, f"seed {seed}"
-        typing.sender.type(b"after")
+        typing.sender.type(b"after", typing.now_s)
         typing.to_host.mend()
         typing.to_viewer.mend()
         typing.settles(f"seed {seed}")

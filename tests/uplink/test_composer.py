@@ -63,7 +63,7 @@ class Host:
             assert self.says() == []
         self.now_s += 1.0
         self.composer.watched_by(self.composer.watchers + 1)
-        self.composer.want_screen()
+        self.composer.want_screen(joined=True)
         said = self.says_all()
         self.now_s += 1.0
         return said
@@ -581,3 +581,14 @@ def test_a_request_that_comes_while_a_batch_is_under_way_is_answered(log: Sessio
     (screen,) = host.says_all()
     assert isinstance(screen, ScreenFrame)
     assert screen.offset == 3
+
+
+def test_screen_for_somebody_who_lost_the_thread_scrolls_nothing_by_again(log: SessionLog) -> None:
+    host = Host(log)
+    log.out(b"".join(b"line %d\r\n" % n for n in range(40)))
+    host.viewer_comes()
+    host.composer.want_screen()
+    (screen,) = host.says_all()
+    assert isinstance(screen, ScreenFrame)
+    assert b"line 3\r\n" not in screen.data
+    assert b"line 39\r\n" in screen.data

@@ -167,3 +167,19 @@ def test_a_terminal_that_takes_nothing_is_not_given_ever_more(person: Person) ->
     person.reads()
     person.looks()
     assert not screen.behind
+
+
+def test_lines_of_a_session_on_pipes_begin_at_the_left(person: Person) -> None:
+    person.reads()
+    screen = person.screen()
+    screen.redraw(b"one\ntwo\r\n", None)
+    screen.show(b"three\nfour")
+    assert person.looks()[:4] == ["one", "two", "three", "four"]
+
+
+def test_end_of_a_session_on_pipes_is_not_shown_twice_after_a_reconnect(person: Person) -> None:
+    person.reads()
+    screen = person.screen()
+    screen.redraw(b"one\ntwo\n", None)
+    screen.redraw(b"one\ntwo\nthree\n", None)
+    assert person.looks()[:4] == ["one", "two", "three", ""]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from codewrap.protocol.frames import Input
 from codewrap.viewer.sender import CHUNK_BYTES, EXPIRY_S, RESEND_S, WINDOW_BYTES, Sender
 
@@ -15,10 +17,10 @@ def new_sender() -> Sender:
 
 def test_keystrokes_leave_at_once_and_are_numbered() -> None:
     sender = new_sender()
-    sender.type(b"ab")
+    sender.type(b"ab", 0.0)
     assert sender.ready
     assert sender.due("e", 0.0) == [Input("e", "w1", 0, b"ab")]
-    sender.type(b"c")
+    sender.type(b"c", 0.0)
     assert sender.due("e", 0.1) == [Input("e", "w1", 2, b"c")]
     assert not sender.ready
     assert sender.due("e", 0.2) == []
@@ -26,7 +28,7 @@ def test_keystrokes_leave_at_once_and_are_numbered() -> None:
 
 def test_what_is_confirmed_is_not_sent_again() -> None:
     sender = new_sender()
-    sender.type(b"abc")
+    sender.type(b"abc", 0.0)
     sender.due("e", 0.0)
     sender.confirm({"w1": 2, "another": 50}, 0.1)
     assert sender.pending_bytes == 1
@@ -39,7 +41,7 @@ def test_what_is_confirmed_is_not_sent_again() -> None:
 
 def test_confirming_what_was_never_sent_changes_nothing() -> None:
     sender = new_sender()
-    sender.type(b"abc")
+    sender.type(b"abc", 0.0)
     sender.due("e", 0.0)
     sender.confirm({"w1": 99}, 0.0)
     assert sender.pending_bytes == 3
@@ -47,7 +49,7 @@ def test_confirming_what_was_never_sent_changes_nothing() -> None:
 
 def test_what_is_not_confirmed_is_sent_again_after_a_while_and_not_before() -> None:
     sender = new_sender()
-    sender.type(b"a")
+    sender.type(b"a", 0.0)
     sender.due("e", 0.0)
     assert sender.wait_s(0.25) == RESEND_S - 0.25
     assert sender.due("e", RESEND_S - 0.01) == []
@@ -57,17 +59,17 @@ def test_what_is_not_confirmed_is_sent_again_after_a_while_and_not_before() -> N
 
 def test_what_could_not_be_sent_is_given_again_together_with_what_came_since() -> None:
     sender = new_sender()
-    sender.type(b"ab")
+    sender.type(b"ab", 0.0)
     sender.due("e", 0.0)
     sender.unsent()
-    sender.type(b"c")
+    sender.type(b"c", 0.0)
     assert sender.due("e", 0.1) == [Input("e", "w1", 0, b"ab"), Input("e", "w1", 2, b"c")]
 
 
 def test_a_paste_goes_in_pieces_within_the_window() -> None:
     sender = new_sender()
     paste = bytes(n % 251 for n in range(WINDOW_BYTES + 10_000))
-    sender.type(paste)
+    sender.type(paste, 0.0)
     assert sender.full
     first = sender.due("e", 0.0)
     assert all(len(frame.data) <= CHUNK_BYTES for frame in first)
@@ -82,14 +84,14 @@ def test_a_paste_goes_in_pieces_within_the_window() -> None:
 
 def test_a_ctrl_c_of_some_time_ago_does_not_arrive() -> None:
     sender = new_sender()
-    sender.type(b"\x03")
+    sender.type(b"\x03", 0.0)
     sender.due("e", 0.0)
     assert sender.expire(EXPIRY_S - 0.1) == 0
-    sender.type(b"later")
+    sender.type(b"later", 0.0)
     assert sender.expire(EXPIRY_S) == 6
     assert sender.writer == "w2"
     assert (sender.pending_bytes, sender.due("e", EXPIRY_S)) == (0, [])
-    sender.type(b"x")
+    sender.type(b"x", 0.0)
     assert sender.due("e", EXPIRY_S + 1) == [Input("e", "w2", 0, b"x")]
     sender.confirm({"w1": 1}, EXPIRY_S + 1)
     assert sender.pending_bytes == 1
@@ -103,9 +105,18 @@ def test_nothing_typed_never_expires() -> None:
 
 def test_a_new_run_forgets_what_was_meant_for_the_one_before() -> None:
     sender = new_sender()
-    sender.type(b"abc")
+    sender.type(b"abc", 0.0)
     sender.due("e", 0.0)
-    sender.type(b"d")
+    sender.type(b"d", 0.0)
     assert sender.forget() == 4
     assert sender.due("e2", 5.0) == []
     assert sender.wait_s(5.0) is None
+
+
+def test_what_was_typed_before_the_session_answered_is_dropped_in_time_too() -> None:
+    sender = new_sender()
+    sender.type(b"\x03", 5.0)
+    assert sender.wait_s(6.0) == pytest.approx(EXPIRY_S - 1.0)
+    assert sender.expire(5.0 + EXPIRY_S - 0.1) == 0
+    assert sender.expire(5.0 + EXPIRY_S) == 1
+    assert sender.due("e", 20.0) == []
