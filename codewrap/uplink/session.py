@@ -341,7 +341,7 @@ class UplinkSession:
             self._spent.failures += 1
             refused = isinstance(error, AuthError)
             self._retry.failed(now_s, refused=refused)
-            if refused:
+            if refused or (isinstance(error, TransportError) and not error.retry):  # an app that is not known there, say
                 self._refused(str(error))
             return
         self._retry.succeeded()
