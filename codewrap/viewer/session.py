@@ -36,6 +36,7 @@ from codewrap.transport.base import (
 )
 from codewrap.viewer.httppath import HttpPath, SendOverHttp
 from codewrap.viewer.keys import Action, KeyFilter
+from codewrap.viewer.linkstate import LinkState
 from codewrap.viewer.mailbox import Mailbox
 from codewrap.viewer.receiver import (
     Confirmed,
@@ -56,8 +57,6 @@ from codewrap.viewer.sender import Sender
 NO_ANSWER_S = 6.0
 # The host left the presence channel: it may be reconnecting.
 HOST_GONE_S = 30.0
-# A link that is back within this was never worth a word.
-STATUS_AFTER_S = 1.0
 LAST_WORDS_S = 1.0
 # A note on the screen stays so long, unless the session's own screen is drawn anew.
 NOTE_S = 4.0
@@ -116,13 +115,10 @@ class ViewerSession:
         self._poll = select.poll()
         self._watched: dict[int, int] = {}
         self._departure: Departure | None = None
-        self._state = StateChanged(ConnectionState.CONNECTING)
-        self._state_since_s = clock()
-        self._retry_at_s = 0.0
+        self._link = LinkState(clock())
         self._answered = False
         self._ready_s: float | None = None
         self._hosts: set[str] = set()
-        self._host_gone_s: float | None = None
         self._client_events = True
         self._ready_channels: set[str] = set()
         self._due_input: deque[Input] = deque()
@@ -151,7 +147,10 @@ class ViewerSession:
             self._screen.leave()
             self._stdout.drain(LAST_WORDS_S)
             self._stderr.drain(LAST_WORDS_S)
-        return self._departure
+        if not self._skipped:
+            return self._departure
+        # Said at the end, not over the screen: whoever watches a flood knows that it is one.
+        return Departure(self._departure.status, f"{self._departure.text} ({self._skipped} bytes went by faster than shown)")
 
     def _channels(self) -> list[str]:
         """In this order: who is told of us on the presence channel can answer where we listen already."""
@@ -199,19 +198,19 @@ class ViewerSession:
     def _timeout_s(self) -> float | None:
         now_s = self._clock()
         waits = [self._sender.wait_s(now_s), 1.0 if self._unsettled() else None]
-        if self._state.state is ConnectionState.CONNECTED:
+        if self._link.connected:
             waits.append(self._receiver.wait_s(now_s))
             if self._plan.input_interval_s and (self._due_input or self._sender.ready):
                 waits.append(max(0.0, self._next_input_s - now_s))
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _unsettled(self) -> bool:
-        connected = self._state.state is ConnectionState.CONNECTED
-        return not connected or not self._answered or self._host_gone_s is not None or bool(self._screen.status)
+        host_away = self._link.host_away_s(self._clock()) > 0
+        return not self._link.connected or not self._answered or host_away or bool(self._screen.status)
 
     def _look_after(self, now_s: float) -> None:
         """What time brings: requests, resending, expiry, the status line."""
-        if self._state.state is ConnectionState.CONNECTED and self._output_channel in self._ready_channels:
+        if self._link.connected and self._output_channel in self._ready_channels:
             if self._mailbox.dropped and not self._stdout.full:
                 self._mailbox.dropped = False
                 self._receiver.connected(now_s)
@@ -313,18 +312,14 @@ class ViewerSession:
             (self._stderr if stream == "stderr" else self._stdout).write(data)
 
     def _state_changed(self, event: StateChanged, now_s: float) -> None:
-        was = self._state.state
-        self._retry_at_s = now_s + (event.retry_in_s or 0.0)
-        self._state, self._state_since_s = event, now_s if was is ConnectionState.CONNECTED else self._state_since_s
+        if self._link.changed(event, now_s):
+            self._unsent()
         if event.state is ConnectionState.CONNECTED:
-            self._state_since_s = now_s
             self._dropped_bytes = 0
             return
         self._ready_channels.clear()
         self._hosts.clear()
-        self._ready_s = self._host_gone_s = None
-        if was is ConnectionState.CONNECTED:
-            self._unsent()
+        self._ready_s = None
         if event.state is ConnectionState.FAILED:
             status = EXIT_LOST if self._answered else EXIT_NOT_ATTACHED
             self._departure = Departure(status, f"{self._plan.endpoint} refuses the connection: {event.reason}")
@@ -348,24 +343,21 @@ class ViewerSession:
     def _mind_host(self, now_s: float) -> None:
         if self._ready_s is None:
             return
-        if self._hosts:
-            self._host_gone_s = None
-        elif self._host_gone_s is None:
-            self._host_gone_s = now_s
+        self._link.host_is(bool(self._hosts), now_s)
+        host_away_s = self._link.host_away_s(now_s)
         if not self._answered and now_s - self._ready_s > NO_ANSWER_S:
             advice = "nobody runs it"
             if self._hosts and self._plan.encrypted:
                 advice = "it has another master key than this viewer, or was started with --no-encrypt"
             self._departure = Departure(EXIT_NOT_ATTACHED, f"no answer from session {self._plan.session}: {advice}")
-        elif self._host_gone_s is not None and self._receiver.ended and now_s - self._host_gone_s > NO_ANSWER_S:
+        elif self._receiver.ended and host_away_s > NO_ANSWER_S:
             self._departure = self._ended_unseen(self._receiver.ended)
-        elif self._host_gone_s is not None and now_s - self._host_gone_s > HOST_GONE_S:
+        elif host_away_s > HOST_GONE_S:
             self._departure = Departure(EXIT_LOST, f"session {self._plan.session} is lost: its host is gone")
 
     def _mind_end(self, now_s: float) -> None:
         ended = self._receiver.ended
-        away = self._state.state is not ConnectionState.CONNECTED and now_s - self._state_since_s > NO_ANSWER_S
-        if ended is not None and away and self._departure is None:
+        if ended is not None and self._link.away_s(now_s) > NO_ANSWER_S and self._departure is None:
             self._departure = self._ended_unseen(ended)
 
     def _ended_unseen(self, ended: Ended) -> Departure:
@@ -486,20 +478,13 @@ class ViewerSession:
             self._receiver.repaint()
 
     def _state_text(self, now_s: float) -> str:
-        since_s = now_s - self._state_since_s
+        text = self._link.text(now_s)
+        if not text:
+            return ""
+        # A note of its own would be covered by the next of these lines.
+        dropped = f"; {self._dropped_bytes} typed bytes dropped" if self._dropped_bytes else ""
         held = f"; {self._sender.pending_bytes} typed bytes wait" if self._sender.pending_bytes else ""
-        if self._dropped_bytes:  # a note of its own would be covered by the next of these lines
-            held = f"; {self._dropped_bytes} typed bytes dropped{held}"
-        if self._state.state is not ConnectionState.CONNECTED:
-            if since_s < STATUS_AFTER_S:
-                return ""
-            text = self._state.state.value
-            if self._state.retry_in_s is not None:
-                text = f"reconnecting in {max(0.0, self._retry_at_s - now_s):.0f} s"
-            return f"{_PREFIX}{self._plan.session}: {text}, link lost {since_s:.0f} s ago{held} "
-        if self._host_gone_s is not None and now_s - self._host_gone_s > STATUS_AFTER_S:
-            return f"{_PREFIX}{self._plan.session}: the host is away for {now_s - self._host_gone_s:.0f} s{held} "
-        return ""
+        return f"{_PREFIX}{self._plan.session}: {text}{dropped}{held} "
 
     def _note(self, text: str) -> None:
         if self._on_terminal:
