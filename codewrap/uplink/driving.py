@@ -1,7 +1,7 @@
 """What calls an `UplinkSession`: a poll loop of its own, or the embedded hub's event loop.
 
 With a hub in the same process nothing ever blocks the session, so it runs in the hub's thread: a keystroke and its echo
-then cross no thread at all, which on two cores is a third of their time.
+then cross no thread at all here, which is a third of the uplink's time for them.
 """
 
 from __future__ import annotations
