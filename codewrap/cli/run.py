@@ -26,7 +26,7 @@ from codewrap.protocol.channels import check_session_name, printable
 from codewrap.protocol.geometry import Size
 from codewrap.store import files, sessionlog
 from codewrap.store.sessions import SessionRecord, SessionStore, process_start
-from codewrap.terminal.child import Child, PtyOptions, get_size, start_on_pipes, start_on_pty
+from codewrap.terminal.child import Child, PtyOptions, get_size, replace_process, start_on_pipes, start_on_pty
 from codewrap.terminal.local import RawTerminal
 from codewrap.terminal.wakeup import SignalWakeup
 
@@ -90,6 +90,9 @@ def run(
     console.leave(Run(command, options, here, settings).run())
 
 
+Prepared = tuple[sessionlog.LogWriter, SessionStore, SessionRecord]
+
+
 class Run:
     """One invocation: build, run, report."""
 
@@ -109,13 +112,21 @@ class Run:
 
     def run(self) -> int:
         """The exit status. Raises CodewrapError only before the command runs."""
-        hub = _bind_loopback() if self._settings.mode is Mode.EMBEDDED else None
-        with hub or contextlib.nullcontext():
-            return self._run(hub)
-
-    def _run(self, hub: socket.socket | None) -> int:
         started_s = time.monotonic()
-        log, store, record = self._prepare(started_s, hub)
+        hub: socket.socket | None = None
+        try:
+            hub = _bind_loopback() if self._settings.mode is Mode.EMBEDDED else None
+            prepared = self._prepare(started_s, hub)
+        except StoreError as error:
+            # A disk of ours that is full must not cost anybody their command.
+            console.say(f"this cannot be watched: {error}; it runs all the same")
+            flush_standard_streams()
+            replace_process(self._command, config.child_environment(self._here.original))
+        with hub or contextlib.nullcontext():
+            return self._run(prepared, hub, started_s)
+
+    def _run(self, prepared: Prepared, hub: socket.socket | None, started_s: float) -> int:
+        log, store, record = prepared
         flush_standard_streams()
         with SignalWakeup(SIGNALS) as wakeup:
             try:
@@ -154,7 +165,7 @@ class Run:
         size = local or DEFAULT_SIZE
         return Size(rows=self._options.rows or size.rows, cols=self._options.cols or size.cols).clamped()
 
-    def _prepare(self, started_s: float, hub: socket.socket | None) -> tuple[sessionlog.LogWriter, SessionStore, SessionRecord]:
+    def _prepare(self, started_s: float, hub: socket.socket | None) -> Prepared:
         runtime = files.runtime_directory(self._here.values)
         logs = files.private_directory(files.state_directory(self._here.values) / "sessions")
         store = SessionStore(runtime)

@@ -206,6 +206,16 @@ def start_on_pipes(command: Sequence[str], environ: Mapping[str, str]) -> Child:
     return Child(pid, stdin_fd=in_write, stdout_fd=out_read, stderr_fd=err_read, group=False)
 
 
+def replace_process(command: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
+    """Become ``command``: for when it can be run and nothing else can. Raises CommandError."""
+    for ignored in _RESTORED_SIGNALS:
+        signal.signal(ignored, signal.SIG_DFL)
+    try:
+        os.execvpe(command[0], list(command), dict(environ))  # noqa: S606 - no shell is wanted
+    except (OSError, ValueError) as error:
+        raise _exec_error(command[0], getattr(error, "errno", None) or errno.EINVAL) from error
+
+
 def set_size(fd: int, size: Size) -> None:
     """TIOCSWINSZ. Raises OSError."""
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size.rows, size.cols, 0, 0))

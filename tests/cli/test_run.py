@@ -103,3 +103,13 @@ def test_what_the_uplink_needs_survives_json() -> None:
     gateway = load({"CODEWRAP_URL": "https://x.example/", "CODEWRAP_TOKEN": "t"})
     assert gateway_values(gateway) == {"url": "https://x.example", "token": "t"}
     assert broker_values(gateway) is None
+
+
+@pytest.mark.parametrize(("command", "status"), [(["sh", "-c", "echo ran; exit 6"], 6), (["no-such-program"], 127)])
+def test_a_disk_that_refuses_costs_the_session_and_not_the_command(tmp_path: Path, command: list[str], status: int) -> None:
+    (tmp_path / "taken").write_text("")
+    codewrap = CommandLine(tmp_path)
+    done = codewrap("run", *command, CODEWRAP_STATE_DIR=str(tmp_path / "taken"))
+    assert done.status == status
+    assert done.out == ("ran\n" if status == 6 else "")
+    assert "this cannot be watched" in done.err.splitlines()[0]
