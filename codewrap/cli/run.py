@@ -113,16 +113,15 @@ class Run:
     def run(self) -> int:
         """The exit status. Raises CodewrapError only before the command runs."""
         started_s = time.monotonic()
-        hub: socket.socket | None = None
-        try:
-            hub = _bind_loopback() if self._settings.mode is Mode.EMBEDDED else None
-            prepared = self._prepare(started_s, hub)
-        except StoreError as error:
-            # A disk of ours that is full must not cost anybody their command.
-            console.say(f"this cannot be watched: {error}; it runs all the same")
-            flush_standard_streams()
-            replace_process(self._command, config.child_environment(self._here.original))
-        with hub or contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
+            try:
+                hub = stack.enter_context(_bind_loopback()) if self._settings.mode is Mode.EMBEDDED else None
+                prepared = self._prepare(started_s, hub)
+            except StoreError as error:
+                # A disk of ours that is full must not cost anybody their command.
+                console.say(f"this cannot be watched: {error}; it runs all the same")
+                flush_standard_streams()
+                replace_process(self._command, config.child_environment(self._here.original))
             return self._run(prepared, hub, started_s)
 
     def _run(self, prepared: Prepared, hub: socket.socket | None, started_s: float) -> int:
