@@ -193,7 +193,7 @@ def test_a_paste_of_100_kilobytes_arrives_whole(relay: Relay) -> None:
 def test_a_late_viewer_sees_the_alternate_screen_and_the_main_one_behind_it(any_relay: Relay) -> None:
     host = any_relay.shell()
     host.send("clear; echo behind\r")
-    host.shows("behind")
+    host.looks(lambda rows: rows[:2] == ["behind", PROMPT.strip()], "the main screen")
     host.send("printf '\\033[?1049h\\033[2J\\033[5;10H\\033[1;31mfront\\033[m\\033[7;1H'; read x; printf '\\033[?1049l'\r")
     host.looks(lambda rows: rows[4].endswith("front"), "the alternate screen")
     viewer = any_relay.attached()

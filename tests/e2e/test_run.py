@@ -257,7 +257,9 @@ def test_a_name_that_is_taken_is_125_in_one_line_and_the_first_session_goes_on(r
     second = relay.run_piped("echo", "never")
     assert second.status() == 125
     assert second.out.everything() == b""
-    [line] = lines(second.err.everything())
+    said = lines(second.err.everything())
+    assert len(said) == 1, said
+    line = said[0]
     assert relay.name in line
     assert "already running" in line
     viewer = relay.attached()
