@@ -82,6 +82,7 @@ class Host:
         self.now_s = 1000.0
         self.heard: list[Message] = []
         self.pids: list[int] = []
+        self._others = set(psutil.Process().children())  # servers that tests share
 
     def turn(self, timeout_s: float = 0.0) -> bool:
         """One round of the loop; False when nothing happened."""
@@ -126,7 +127,11 @@ class Host:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        eventually(lambda: (self.link.reap(), psutil.Process().children())[1] == [], "all uplinks are gone", DEADLINE_S)
+        eventually(self._are_gone, "all uplinks are gone", DEADLINE_S)
+
+    def _are_gone(self) -> bool:
+        self.link.reap()
+        return set(psutil.Process().children()) <= self._others
 
 
 @pytest.fixture
