@@ -127,11 +127,16 @@ class Host:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        eventually(self._are_gone, "all uplinks are gone", DEADLINE_S)
+        eventually(self.is_alone, "all uplinks are gone", DEADLINE_S)
 
-    def _are_gone(self) -> bool:
+    def is_alone(self) -> bool:
+        """No uplink is left, dead or alive."""
         self.link.reap()
-        return set(psutil.Process().children()) <= self._others
+        return self.uplinks() == set()
+
+    def uplinks(self) -> set[psutil.Process]:
+        """The processes that it has started and whose status nobody took yet."""
+        return set(psutil.Process().children()) - self._others
 
 
 @pytest.fixture
@@ -276,7 +281,7 @@ def test_an_uplink_that_talks_nonsense_is_killed_and_replaced(hosts: Callable[..
     host.loses_it()
     assert host.link.restarts == 1
     assert host.link.due_s is not None
-    eventually(lambda: (host.link.reap(), psutil.Process().children())[1] == [], "it is gone", DEADLINE_S)
+    eventually(host.is_alone, "it is gone", DEADLINE_S)
 
 
 def test_an_uplink_that_closes_its_end_and_lives_on_is_killed(hosts: Callable[..., Host]) -> None:
@@ -287,7 +292,7 @@ def test_an_uplink_that_closes_its_end_and_lives_on_is_killed(hosts: Callable[..
         host.hears("CONFIGURE")
         host.loses_it()
     assert len(set(host.pids)) == 3
-    eventually(lambda: (host.link.reap(), psutil.Process().children())[1] == [], "all are gone", DEADLINE_S)
+    eventually(host.is_alone, "all are gone", DEADLINE_S)
 
 
 def test_messages_before_the_end_are_heard(hosts: Callable[..., Host]) -> None:
@@ -346,7 +351,7 @@ def test_after_the_end_nothing_is_started_again(hosts: Callable[..., Host]) -> N
 def test_an_uplink_that_went_unnoticed_is_noticed_by_reading(hosts: Callable[..., Host]) -> None:
     host = hosts(leave=1)
     host.link.start(host.now_s)
-    eventually(lambda: all(child.status() == "zombie" for child in psutil.Process().children()), "its end", DEADLINE_S)
+    eventually(lambda: all(child.status() == "zombie" for child in host.uplinks()), "its end", DEADLINE_S)
     host.link.finish()
     host.link.written({"a": 1}, host.now_s)
     host.link.look_after(host.now_s + 1)
