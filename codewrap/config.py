@@ -153,8 +153,9 @@ class _Reader:
         self._warnings: list[str] = []
 
     def settings(self, mode_name: str | None) -> Settings:
-        broker = self._broker()
-        gateway = self._gateway()
+        embedded = (mode_name or "").lower() == Mode.EMBEDDED.value  # what is set for servers does not matter then
+        broker = None if embedded else self._broker()
+        gateway = None if embedded else self._gateway()
         mode, reason = self._mode(mode_name, broker, gateway)
         token = self._values.get("AUTH_TOKEN")
         if token is not None:

@@ -86,8 +86,21 @@ def _options(
     pass
 
 
+def _open_standard_streams() -> None:
+    """Where one is closed, the next file opened would take its number, and what is meant for a person would go there."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
 def main() -> None:
     """Entry point of the ``codewrap`` script."""
+    _open_standard_streams()
     try:
         environment.current().export_flags()
         status = app(standalone_mode=False)

@@ -77,6 +77,7 @@ class _Loop:
         self._terminal = session.terminal
         self._stdin_fd = session.stdin_fd
         self._parked_fd = -1
+        self._hung_up = False
         self._stdin_is_tty = session.stdin_fd >= 0 and os.isatty(session.stdin_fd)
         self._end_of_input = b""
         self._read_only = session.read_only
@@ -195,9 +196,20 @@ class _Loop:
             sink.write(data)
             self._log.append(data, stream, time.monotonic())
             self._link.grown()
+        if sink.closed:
+            self._reader_gone(fd)
         if ended:
-            del self._outputs[fd]
-        return not ended
+            self._outputs.pop(fd, None)
+        return fd in self._outputs
+
+    def _reader_gone(self, fd: int) -> None:
+        """Whoever read us has gone (`| head -1`, a closed window): the child must feel it as it would without us."""
+        if fd != self._child.terminal_fd:
+            self._outputs.pop(fd, None)
+            self._child.close_output(fd)
+        elif not self._hung_up:
+            self._hung_up = True
+            self._child.signal(signal.SIGHUP)  # one that ignores it goes on, for those who watch
 
     def _write_child(self) -> None:
         fd = self._child.input_fd
@@ -252,7 +264,9 @@ class _Loop:
         """Our terminal has hung up, so the child's has; one that ignores that goes on without, for those who watch."""
         self._stdin_fd = -1
         self._terminal = None
-        self._child.signal(signal.SIGHUP)
+        if not self._hung_up:
+            self._hung_up = True
+            self._child.signal(signal.SIGHUP)
 
     def _stdin_ended(self) -> None:
         if not self._child.on_terminal:
@@ -317,7 +331,8 @@ class _Loop:
         if not events & ~_WRITE:
             return
         for message in self._link.receive(time.monotonic()):
-            self._said(message)
+            with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):  # nonsense must not cost the command
+                self._said(message)
 
     def _said(self, message: Message) -> None:
         header = message.header

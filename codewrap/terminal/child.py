@@ -104,6 +104,13 @@ class Child:
         """The command reads end of file (pipes only)."""
         self.stdin_fd = _closed(self.stdin_fd)
 
+    def close_output(self, fd: int) -> None:
+        """Nobody reads this stream any more: the command gets SIGPIPE when it writes on (pipes only)."""
+        if fd == self.stdout_fd:
+            self.stdout_fd = _closed(fd)
+        elif fd == self.stderr_fd:
+            self.stderr_fd = _closed(fd)
+
     def close(self) -> None:
         """Close every descriptor."""
         self.close_slave()

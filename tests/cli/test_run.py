@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,3 +116,25 @@ def test_a_disk_that_refuses_costs_the_session_and_not_the_command(tmp_path: Pat
     assert done.status == status
     assert done.out == ("ran\n" if status == 6 else "")
     assert "this cannot be watched" in done.err.splitlines()[0]
+
+
+@pytest.mark.parametrize("pty", [[], ["--pty"]], ids=["pipes", "pty"])
+def test_a_command_whose_reader_has_gone_ends_as_it_would_without_us(codewrap: CommandLine, pty: list[str]) -> None:
+    words = [sys.executable, "-m", "codewrap.cli.main", "run", "-q", *pty, "yes"]
+    with subprocess.Popen(words, env=codewrap.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == b"y"
+        process.stdout.close()
+        status = process.wait(30)
+    assert status == (128 + signal.SIGHUP if pty else 128 + signal.SIGPIPE)
+
+
+def test_closed_standard_streams_harm_nobody(codewrap: CommandLine) -> None:
+    script = f'"{sys.executable}" -m codewrap.cli.main run sh -c "exit 3" <&- >&- 2>&-'
+    done = subprocess.run(["sh", "-c", script], env=codewrap.environ, timeout=60, check=False)
+    assert done.returncode == 3
+
+
+def test_embedded_mode_does_not_mind_what_is_set_for_servers(codewrap: CommandLine) -> None:
+    done = codewrap("run", "-q", "--mode", "embedded", "echo", "hi", SOKETI_HOST="half-a-setting")
+    assert (done.status, done.out, done.err) == (0, "hi\n", "")
