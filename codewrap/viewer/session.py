@@ -55,6 +55,8 @@ from codewrap.viewer.sender import Sender
 
 # Nobody answers for so long after we are connected: there is no such session.
 NO_ANSWER_S = 6.0
+# No host is on the presence channel: so much for one that is just reconnecting.
+NO_HOST_S = 2.5
 # The host left the presence channel: it may be reconnecting.
 HOST_GONE_S = 30.0
 LAST_WORDS_S = 1.0
@@ -345,7 +347,7 @@ class ViewerSession:
             return
         self._link.host_is(bool(self._hosts), now_s)
         host_away_s = self._link.host_away_s(now_s)
-        if not self._answered and now_s - self._ready_s > NO_ANSWER_S:
+        if not self._answered and now_s - self._ready_s > (NO_ANSWER_S if self._hosts else NO_HOST_S):
             advice = "nobody runs it"
             if self._hosts and self._plan.encrypted:
                 advice = "it has another master key than this viewer, or was started with --no-encrypt"
