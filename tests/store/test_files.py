@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from codewrap.errors import StoreError
 from codewrap.store.files import create_private, private_directory, runtime_directory, state_directory, write_private
+from tests.support.disk import files_ending_at
 
 
 def mode(path: Path) -> int:
@@ -24,15 +24,6 @@ def open_umask() -> Iterator[None]:
     old = os.umask(0)
     yield
     os.umask(old)
-
-
-@pytest.fixture
-def files_end_at_100_bytes() -> Iterator[None]:
-    """A disk that takes the first 100 bytes of each file."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_private_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
@@ -176,11 +167,11 @@ def test_what_a_killed_writer_left_behind_is_in_nobodys_way(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_disk_that_fills_up_leaves_the_old_file_and_nothing_else(tmp_path: Path, files_end_at_100_bytes: None) -> None:
+def test_a_disk_that_fills_up_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     """A write that fits in part is reported as short, not as an error: the truncated file took the old one's place."""
     path = tmp_path / "file"
     write_private(path, b"old")
-    with pytest.raises(StoreError, match="cannot be written: File too large"):
+    with files_ending_at(100), pytest.raises(StoreError, match="cannot be written: File too large"):
         write_private(path, bytes(101))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import resource
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 from codewrap.errors import StoreError
 from codewrap.protocol.geometry import Size
 from codewrap.store.sessionlog import HOLE_BYTES, MARK_INTERVAL_S, Entry, LogReader, LogWriter, delete
+from tests.support.disk import files_ending_at
 
 MIB = 1024 * 1024
 
@@ -44,14 +44,6 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("needs the right to mount a tmpfs")
     yield path
     subprocess.run(["umount", "-l", path], check=True)
-
-
-@pytest.fixture
-def files_end_at_1000_bytes() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_bytes_and_timeline_come_back(writer: LogWriter, reader: LogReader) -> None:
@@ -244,12 +236,11 @@ def test_a_disk_that_is_full_ends_the_log_and_says_why(full_disk: Path) -> None:
     reader.close()
 
 
-def test_the_end_of_a_log_that_broke_is_the_last_byte_in_it(
-    writer: LogWriter, reader: LogReader, files_end_at_1000_bytes: None
-) -> None:
+def test_the_end_of_a_log_that_broke_is_the_last_byte_in_it(writer: LogWriter, reader: LogReader) -> None:
     """A write that fits in part was counted whole."""
-    writer.append(b"a" * 900, "stdout", 100.0)
-    writer.append(b"b" * 900, "stdout", 100.0)
+    with files_ending_at(1000):
+        writer.append(b"a" * 900, "stdout", 100.0)
+        writer.append(b"b" * 900, "stdout", 100.0)
     assert writer.broken == "File too large"
     writer.append(b"c", "stderr", 100.0)
     assert writer.end == reader.end() == 1000

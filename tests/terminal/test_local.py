@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import resource
 import select
 import signal
 import socket
@@ -23,6 +22,7 @@ import psutil
 import pytest
 
 from codewrap.terminal.local import MAX_PENDING_BYTES, PIPE_CHUNK, RESET_MODES, RawTerminal, Sink, restore, undo_modes
+from tests.support.disk import files_ending_at
 from tests.support.ptydriver import eventually
 
 DEADLINE_S = 20.0
@@ -378,16 +378,12 @@ def test_a_file_is_written_at_once_where_others_write_too(tmp_path: Path) -> Non
 
 def test_a_disk_that_is_full_ends_the_sink_and_not_us(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-    try:
+    with files_ending_at(100):
         sink = Sink(fd)
         sink.write(bytes(300))
         sink.flush()
         sink.flush()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        os.close(fd)
+    os.close(fd)
     assert (tmp_path / "file").stat().st_size == 100
     assert sink.closed
     assert not sink.waiting
