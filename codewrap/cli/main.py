@@ -5,6 +5,7 @@ Commands are imported and built when they are asked for: `run` must start its ch
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -58,7 +59,10 @@ class LazyCommands(typer.core.TyperGroup):
         )
         function = getattr(importlib.import_module(source.module), source.function)
         single.command(cmd_name, context_settings=source.context_settings)(function)
-        return typer.main.get_command(single)
+        command = typer.main.get_command(single)
+        gc.freeze()  # what was imported stays; see entry.py
+        gc.enable()
+        return command
 
 
 app = typer.Typer(
