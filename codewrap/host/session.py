@@ -26,6 +26,9 @@ from codewrap.terminal.local import RawTerminal, Sink, undo_modes
 from codewrap.terminal.wakeup import SignalWakeup
 
 READ_BYTES = 65_536
+# Of the child at a time: little enough that the next reader works while the child goes on (on two cores a sixth less time
+# for 20 MiB than with 64 KiB), much enough to be few turns.
+CHILD_READ_BYTES = 16_384
 # After the child's exit something else may still hold its terminal or pipes: what comes within this is shown, then we leave.
 DRAIN_QUIET_S = 0.05
 DRAIN_MOST_S = 2.0
@@ -172,14 +175,14 @@ class _Loop:
     # -- the child -----------------------------------------------------------------------------------------------
 
     def _read_child(self, fd: int) -> bool:
-        """Read what is there, up to READ_BYTES; a PTY gives at most 4 KiB a time. False at its end."""
+        """Read what is there, up to CHILD_READ_BYTES; a PTY gives at most 4 KiB a time. False at its end."""
         stream, sink = self._outputs[fd]
         parts: list[bytes] = []
         size = 0
         ended = False
-        while size < READ_BYTES:
+        while size < CHILD_READ_BYTES:
             try:
-                data = os.read(fd, READ_BYTES)
+                data = os.read(fd, CHILD_READ_BYTES)
             except BlockingIOError:
                 break
             except OSError:  # EIO: nobody holds the other end of the PTY
