@@ -16,9 +16,10 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 # What a dead program may have left on. 1047 and not 1049: leaving with 1049 would also move the cursor of a main screen.
+# Resetting margins homes it too, so it is kept meanwhile; origin mode is left, for without margins it changes nothing.
 RESET_MODES = (
     b"\x1b[?2026l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1016l\x1b[?2004l"
-    b"\x1b[?1l\x1b>\x1b[<u\x1b[>4m\x1b[?7h\x1b[4l\x1b[?6l\x1b[r\x1b[?1047l\x1b[0m\x0f\x1b[?25h\x1b[0 q"
+    b"\x1b[?1l\x1b>\x1b[<u\x1b[>4m\x1b[?7h\x1b[4l\x1b[?1047l\x1b7\x1b[r\x1b8\x1b[0m\x0f\x1b[?25h\x1b[0 q"
 )
 _REPORTING = (9, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016)
 MAX_PENDING_BYTES = 256 * 1024
