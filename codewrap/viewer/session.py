@@ -6,17 +6,15 @@ Output alone may be handled in the thread that brought it, under the mailbox's l
 from __future__ import annotations
 
 import os
-import secrets
 import select
 import signal
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from codewrap.errors import EXIT_LOST, EXIT_NOT_ATTACHED, RemoteProtocolError
-from codewrap.protocol import channels, frames, sealing
-from codewrap.protocol.frames import Ended, Input, Output, Resize, Screen, Sync
+from codewrap.errors import EXIT_LOST, RemoteProtocolError
+from codewrap.protocol import channels, frames
+from codewrap.protocol.frames import Ended, Output, Screen
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import strip_reports
 from codewrap.terminal.child import get_size
@@ -25,7 +23,6 @@ from codewrap.terminal.wakeup import SignalWakeup
 from codewrap.transport.base import (
     ClientEventsRefused,
     ConnectionState,
-    Event,
     MemberAdded,
     MemberRemoved,
     Received,
@@ -34,7 +31,8 @@ from codewrap.transport.base import (
     Subscriber,
     SubscriptionFailed,
 )
-from codewrap.viewer.httppath import HttpPath, SendOverHttp
+from codewrap.viewer.attendance import Attendance, Departure
+from codewrap.viewer.httppath import SendOverHttp
 from codewrap.viewer.keys import Action, KeyFilter
 from codewrap.viewer.linkstate import LinkState
 from codewrap.viewer.mailbox import Mailbox
@@ -51,17 +49,10 @@ from codewrap.viewer.receiver import (
     Told,
 )
 from codewrap.viewer.screen import TerminalScreen
-from codewrap.viewer.sender import Sender
+from codewrap.viewer.statusline import StatusLine
+from codewrap.viewer.upstream import InputRules, Upstream
 
-# Nobody answers for so long after we are connected: there is no such session.
-NO_ANSWER_S = 6.0
-# No host is on the presence channel: so much for one that is just reconnecting.
-NO_HOST_S = 2.5
-# The host left the presence channel: it may be reconnecting.
-HOST_GONE_S = 30.0
 LAST_WORDS_S = 1.0
-# A note on the screen stays so long, unless the session's own screen is drawn anew.
-NOTE_S = 4.0
 # What need not be looked at while the terminal is behind: a screen makes good for it.
 _DRAWN = (Output.event, Screen.event)
 _LEAVE_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -81,14 +72,6 @@ class ViewerPlan:
     input_interval_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Departure:
-    """How the attachment ended: exit status and a line for the person."""
-
-    status: int
-    text: str
-
-
 class ViewerSession:
     """One attachment. ``terminal`` is this terminal in raw mode, or None when the keyboard is not ours to read."""
 
@@ -104,13 +87,14 @@ class ViewerSession:
         self._clock = clock
         self._subscriber = subscriber
         self._mailbox = mailbox
-        self._http = HttpPath(send_over_http)
+        rules = InputRules(plan.read_only, plan.encrypted, plan.input_interval_s)
+        self._upstream = Upstream(plan.session, rules, subscriber, send_over_http)
         self._on_terminal = os.isatty(1)
         size = get_size(1) or Size(24, 80)
         self._stdout, self._stderr = Sink(1), Sink(2)
         self._screen = TerminalScreen(self._stdout, size, raw=plan.raw, allow_clipboard=plan.allow_clipboard)
         self._receiver = Receiver(wants_bytes=not self._on_terminal)
-        self._sender = Sender(lambda: secrets.token_hex(8))
+        self._words = StatusLine(plan.session, self._screen if self._on_terminal else None, self._stderr)
         self._keys = KeyFilter(plan.detach_keys)
         self._terminal: RawTerminal | None = None
         self._stdin_fd = -1
@@ -118,22 +102,12 @@ class ViewerSession:
         self._watched: dict[int, int] = {}
         self._departure: Departure | None = None
         self._link = LinkState(clock())
-        self._answered = False
-        self._ready_s: float | None = None
-        self._hosts: set[str] = set()
-        self._client_events = True
+        self._attendance = Attendance(plan.session, plan.endpoint, self._link, encrypted=plan.encrypted)
         self._ready_channels: set[str] = set()
-        self._due_input: deque[Input] = deque()
         self._skipped = 0
         self._lost_bytes = 0
-        self._dropped_bytes = 0  # typed since the link went away, and too old to be sent
-        self._size_sent: Size | None = None
-        self._next_input_s = 0.0
-        self._note_until_s = 0.0
         self._output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
         self._presence_channel = channels.presence_channel(plan.session)
-        self._input_channel = channels.input_channel(plan.session)
-        self._sealed_input_channel = channels.sealed_input_channel(plan.session)
 
     def run(self, terminal: RawTerminal | None, stdin_fd: int) -> Departure:
         """Until the session ends, the person detaches, or it is lost. ``stdin_fd`` is -1 where nothing is to be typed."""
@@ -156,8 +130,7 @@ class ViewerSession:
 
     def _channels(self) -> list[str]:
         """In this order: who is told of us on the presence channel can answer where we listen already."""
-        inputs = [] if self._plan.read_only else [self._sealed_input_channel, self._input_channel]
-        return [self._output_channel, *inputs, self._presence_channel]
+        return [self._output_channel, *self._upstream.channels, self._presence_channel]
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
@@ -174,7 +147,7 @@ class ViewerSession:
 
     def _watch(self, wakeup: SignalWakeup) -> None:
         wanted = {self._mailbox.fileno(): select.POLLIN, wakeup.fileno(): select.POLLIN}
-        if self._stdin_fd >= 0 and not self._sender.full:
+        if self._stdin_fd >= 0 and not self._upstream.sender.full:
             wanted[self._stdin_fd] = select.POLLIN
         for sink in (self._stdout, self._stderr):
             if sink.waiting:
@@ -199,16 +172,17 @@ class ViewerSession:
 
     def _timeout_s(self) -> float | None:
         now_s = self._clock()
-        waits = [self._sender.wait_s(now_s), 1.0 if self._unsettled() else None]
-        if self._link.connected:
-            waits.append(self._receiver.wait_s(now_s))
-            if self._plan.input_interval_s and (self._due_input or self._sender.ready):
-                waits.append(max(0.0, self._next_input_s - now_s))
+        connected = self._link.connected
+        waits = [
+            self._upstream.wait_s(now_s, connected=connected),
+            self._receiver.wait_s(now_s) if connected else None,
+            1.0 if self._unsettled() else None,
+        ]
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _unsettled(self) -> bool:
         host_away = self._link.host_away_s(self._clock()) > 0
-        return not self._link.connected or not self._answered or host_away or bool(self._screen.status)
+        return not self._link.connected or not self._attendance.answered or host_away or bool(self._screen.status)
 
     def _look_after(self, now_s: float) -> None:
         """What time brings: requests, resending, expiry, the status line."""
@@ -218,17 +192,16 @@ class ViewerSession:
                 self._receiver.connected(now_s)
             request = self._receiver.ask(now_s)
             if request is not None:
-                self._request(*request)
-        dropped = self._sender.expire(now_s)
+                # Who has no screen to go on from is a stranger: by offset alone the host would answer with bytes, or nothing.
+                self._upstream.request(self._receiver.epoch if self._receiver.begun else "", *request)
+        dropped = self._upstream.expire(now_s)
         if dropped:
-            self._due_input.clear()
             self._lost_bytes += dropped
-            self._dropped_bytes += dropped
-            self._note(f"{dropped} typed bytes could not be delivered within 10 s and were dropped")
-        self._send_input(now_s)
+            self._words.dropped(dropped, now_s)
+        self._upstream.send(self._receiver.epoch, now_s)
         self._mind_host(now_s)
-        self._mind_end(now_s)
-        self._show_state(now_s)
+        if self._words.show_link(self._link_text(now_s), self._upstream.sender.pending_bytes, now_s):
+            self._receiver.repaint()
 
     # -- the network ---------------------------------------------------------------------------------------------
 
@@ -244,13 +217,12 @@ class ViewerSession:
                     self._subscribed(event, now_s)
                 case SubscriptionFailed():
                     self._refused(event)
-                case MemberAdded(member=member) if member.info.get("role") == "host":
-                    self._hosts.add(member.user_id)
+                case MemberAdded(member=member):
+                    self._attendance.added(member)
                 case MemberRemoved(member=member):
-                    self._hosts.discard(member.user_id)
+                    self._attendance.removed(member)
                 case ClientEventsRefused():
-                    self._client_events = False
-                    self._unsent()
+                    self._upstream.use_http()
                 case _:
                     pass
             if self._departure is not None:
@@ -273,7 +245,7 @@ class ViewerSession:
             return
         if frame.event != event.name:
             return
-        self._answered = True
+        self._attendance.answered = True
         for effect in self._receiver.receive(frame, now_s):
             self._apply(effect, now_s)
 
@@ -288,19 +260,16 @@ class ViewerSession:
                     self._announce_size()
             case Gap(start=start, end=end):
                 self._lost_bytes += end - start
-                self._note(f"gap: output bytes {start} to {end} are lost")
+                self._words.note(f"gap: output bytes {start} to {end} are lost", now_s)
             case Confirmed(acks=acks):
-                self._sender.confirm(acks, now_s)
-                self._send_input(now_s)
+                self._upstream.confirm(acks, self._receiver.epoch, now_s)
             case NewRun():
-                self._due_input.clear()
-                self._sender.forget()
-                self._size_sent = None
-                self._note("a new run of this session has begun")
+                self._upstream.begin_anew()
+                self._words.note("a new run of this session has begun", now_s)
             case Told(kind="lost"):
                 self._departure = Departure(EXIT_LOST, f"session {self._plan.session} is lost: its host has died")
             case Told(text=text):
-                self._note(channels.printable(text, 500))
+                self._words.note(channels.printable(text, 500), now_s)
             case Over(ended=ended):
                 how = f"signal {ended.signal}" if ended.signal is not None else f"exit {ended.code}"
                 self._departure = Departure(ended.status, f"session {self._plan.session} ended: {how}")
@@ -315,65 +284,38 @@ class ViewerSession:
 
     def _state_changed(self, event: StateChanged, now_s: float) -> None:
         if self._link.changed(event, now_s):
-            self._unsent()
+            self._upstream.unsent()
         if event.state is ConnectionState.CONNECTED:
-            self._dropped_bytes = 0
+            self._words.connected()
             return
         self._ready_channels.clear()
-        self._hosts.clear()
-        self._ready_s = None
+        self._attendance.disconnected()
         if event.state is ConnectionState.FAILED:
-            status = EXIT_LOST if self._answered else EXIT_NOT_ATTACHED
-            self._departure = Departure(status, f"{self._plan.endpoint} refuses the connection: {event.reason}")
+            self._departure = self._attendance.failed(event.reason)
 
     def _subscribed(self, event: Subscribed, now_s: float) -> None:
         self._ready_channels.add(event.channel)
         if event.channel == self._output_channel:
             self._receiver.connected(now_s)
         if event.channel == self._presence_channel:
-            self._ready_s = now_s
-            self._hosts = {member.user_id for member in event.members if member.info.get("role") == "host"}
+            self._attendance.ready(event.members, now_s)
             if self._screen.status:
                 self._receiver.repaint()
 
     def _refused(self, event: SubscriptionFailed) -> None:
-        if event.channel in (self._input_channel, self._sealed_input_channel):
-            return  # may watch, may not type: what is typed is said to be dropped
-        status = EXIT_LOST if self._answered else EXIT_NOT_ATTACHED
-        self._departure = Departure(status, f"{self._plan.endpoint} does not let us watch {self._plan.session}: {event.reason}")
+        if event.channel not in self._upstream.channels:  # may watch, may not type: what is typed is said to be dropped
+            self._departure = self._attendance.refused(event.reason)
 
     def _mind_host(self, now_s: float) -> None:
-        if self._ready_s is None:
-            return
-        self._link.host_is(bool(self._hosts), now_s)
-        host_away_s = self._link.host_away_s(now_s)
-        if not self._answered and now_s - self._ready_s > (NO_ANSWER_S if self._hosts else NO_HOST_S):
-            advice = "nobody runs it"
-            if self._hosts and self._plan.encrypted:
-                advice = "it has another master key than this viewer, or was started with --no-encrypt"
-            self._departure = Departure(EXIT_NOT_ATTACHED, f"no answer from session {self._plan.session}: {advice}")
-        elif self._receiver.ended and host_away_s > NO_ANSWER_S:
-            self._departure = self._ended_unseen(self._receiver.ended)
-        elif host_away_s > HOST_GONE_S:
-            self._departure = Departure(EXIT_LOST, f"session {self._plan.session} is lost: its host is gone")
-
-    def _mind_end(self, now_s: float) -> None:
         ended = self._receiver.ended
-        if ended is not None and self._link.away_s(now_s) > NO_ANSWER_S and self._departure is None:
+        self._departure = self._attendance.verdict(now_s)
+        if ended is not None and self._attendance.too_late(now_s):
             self._departure = self._ended_unseen(ended)
 
     def _ended_unseen(self, ended: Ended) -> Departure:
         """The end is known, and what stands before it will not come any more: a person knows enough, a file does not."""
         text = f"session {self._plan.session} ended, but its output from byte {self._receiver.offset} on did not arrive"
         return Departure(ended.status if self._on_terminal else EXIT_LOST, text)
-
-    def _request(self, offset: int, want: str) -> None:
-        # Who has no screen to go on from is a stranger: by offset alone the host would answer with bytes, or with nothing.
-        epoch = self._receiver.epoch if self._receiver.begun else ""
-        text = frames.encode(Sync(epoch, offset, want))
-        if self._client_events and self._subscriber.send(self._presence_channel, channels.EVENT_CLIENT_SYNC, text):
-            return
-        self._http.send(Event(self._presence_channel, channels.EVENT_SYNC, text))
 
     # -- the person ----------------------------------------------------------------------------------------------
 
@@ -389,8 +331,7 @@ class ViewerSession:
         if self._terminal is not None:
             data, action = self._keys.feed(strip_reports(data))
         if not self._plan.read_only:
-            self._sender.type(data, self._clock())
-            self._send_input(self._clock())
+            self._upstream.type(data, self._receiver.epoch, self._clock())
         elif data in (b"q", b"\x03"):
             action = Action.DETACH
         if action is not None:
@@ -430,70 +371,10 @@ class ViewerSession:
             self._receiver.repaint()
 
     def _announce_size(self) -> None:
-        """A host without a terminal follows its writers' size."""
         size = get_size(1) if self._on_terminal else None
-        if size is None or self._plan.read_only or not self._receiver.epoch:
-            return
-        clamped = size.clamped()
-        if clamped != self._size_sent and self._send_frame(Resize(self._receiver.epoch, self._sender.writer, clamped)):
-            self._size_sent = clamped
+        if size is not None:
+            self._upstream.announce(size, self._receiver.epoch)
 
-    def _send_input(self, now_s: float) -> None:
-        """One frame after the other, as fast as the broker takes them."""
-        if not self._receiver.epoch or self._plan.read_only:
-            return
-        if not self._due_input:
-            self._due_input.extend(self._sender.due(self._receiver.epoch, now_s))
-        while self._due_input and (not self._client_events or now_s >= self._next_input_s):
-            if not self._send_frame(self._due_input.popleft()):
-                self._unsent()
-                return
-            self._next_input_s = now_s + self._plan.input_interval_s
-
-    def _unsent(self) -> None:
-        """What was under way may be lost: it begins anew with what is not confirmed."""
-        self._due_input.clear()
-        self._sender.unsent()
-
-    def _send_frame(self, frame: Input | Resize) -> bool:
-        text = frames.encode(frame)
-        key = self._subscriber.shared_secret(self._sealed_input_channel)
-        if key is None and self._plan.encrypted:
-            return False
-        sealed = text if key is None else sealing.seal(text, key, os.urandom(sealing.NONCE_BYTES))
-        if self._client_events and self._subscriber.send(self._input_channel, channels.EVENT_CLIENT_INPUT, sealed):
-            return True
-        if self._client_events:
-            return False  # not connected: it would be late, and is sent again anyway
-        channel = self._input_channel if key is None else self._sealed_input_channel
-        return self._http.send(Event(channel, channels.EVENT_INPUT, sealed))
-
-    # -- words ---------------------------------------------------------------------------------------------------
-
-    def _show_state(self, now_s: float) -> None:
-        if not self._on_terminal:
-            return
-        text = self._state_text(now_s)
-        if text and self._answered:
-            self._screen.say(text)
-        elif self._screen.status.startswith(_PREFIX) and now_s >= self._note_until_s:
-            self._receiver.repaint()
-
-    def _state_text(self, now_s: float) -> str:
-        text = self._link.text(now_s)
-        if not text:
-            return ""
-        # A note of its own would be covered by the next of these lines.
-        dropped = f"; {self._dropped_bytes} typed bytes dropped" if self._dropped_bytes else ""
-        held = f"; {self._sender.pending_bytes} typed bytes wait" if self._sender.pending_bytes else ""
-        return f"{_PREFIX}{self._plan.session}: {text}{dropped}{held} "
-
-    def _note(self, text: str) -> None:
-        if self._on_terminal:
-            self._screen.say(f"{_PREFIX}{text} ")
-            self._note_until_s = self._clock() + NOTE_S
-        else:
-            self._stderr.write(f"[codewrap] {text}\n".encode())
-
-
-_PREFIX = " [codewrap] "
+    def _link_text(self, now_s: float) -> str:
+        # Before the first word of the host there is no screen of its to say it over; the way in is said elsewhere.
+        return self._link.text(now_s) if self._attendance.answered else ""

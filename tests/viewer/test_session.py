@@ -32,8 +32,11 @@ from codewrap.transport.base import (
     Subscribed,
     SubscriptionFailed,
 )
+from codewrap.viewer.attendance import HOST_GONE_S, NO_ANSWER_S, Departure
+from codewrap.viewer.mailbox import Mailbox
 from codewrap.viewer.sender import EXPIRY_S
-from codewrap.viewer.session import HOST_GONE_S, NO_ANSWER_S, NOTE_S, Departure, Mailbox, ViewerPlan, ViewerSession
+from codewrap.viewer.session import ViewerPlan, ViewerSession
+from codewrap.viewer.statusline import NOTE_S
 from tests.support.inplace import played, standard_streams
 from tests.support.ptydriver import Collected
 from tests.support.subscribers import ScriptedSubscriber, Sent
