@@ -1,7 +1,8 @@
-"""Output is cut to what an event takes, whatever its bytes; publishes keep their distance."""
+"""Output is cut to what an event takes, whatever its bytes; publishes keep within rate and budget, whatever is wished."""
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -11,7 +12,17 @@ from hypothesis import strategies as st
 from codewrap.errors import LocalProtocolError
 from codewrap.protocol import sealing
 from codewrap.protocol.frames import Output, decode_host
-from codewrap.protocol.pacing import BrokerLimits, Pace, character_boundary, encode_output
+from codewrap.protocol.pacing import (
+    KEPT,
+    MAX_BATCH,
+    BrokerLimits,
+    Budget,
+    Pace,
+    Priority,
+    RateLimit,
+    character_boundary,
+    encode_output,
+)
 
 LEAST_LIMIT = 160  # of one byte, or one acknowledgement, with the short names used here
 CHARACTERS = st.sampled_from(["a", "é", "☃", "😀", "\x1b[31m", "\x00", '"', "\r\n"])
@@ -123,21 +134,184 @@ def test_sealing_takes_its_share_of_an_event() -> None:
     assert limits.plain_bytes(sealed=True) == sealing.largest_plain(10_240) < 10_240
 
 
-def test_the_first_publish_leaves_at_once_and_the_next_after_the_interval() -> None:
-    pace = Pace(0.1)
+# -- the rate --------------------------------------------------------------------------------------------------
+
+PRIORITIES = st.sampled_from(Priority)
+# What somebody wants to say: so long after the last attempt, so many events, so urgent.
+WISHES = st.lists(st.tuples(st.floats(0, 3), st.integers(1, 30), PRIORITIES), max_size=60)
+
+
+def most_within(times: list[tuple[float, float]], window_s: float) -> float:
+    """The largest sum of amounts in any window."""
+    most = 0.0
+    for at, (start_s, _) in enumerate(times):
+        most = max(most, sum(amount for time_s, amount in times[at:] if time_s - start_s < window_s - 1e-5))
+    return most
+
+
+def test_without_limits_nothing_waits_and_batches_are_full() -> None:
+    pace = Pace()
+    pace.published(50.0, 10)
     assert pace.wait_s(50.0) == 0
-    pace.published(50.0)
-    assert pace.wait_s(50.0) == pytest.approx(0.1)
-    assert pace.wait_s(50.05) == pytest.approx(0.05)
-    assert pace.wait_s(50.1) == pytest.approx(0)
+    assert pace.affords(50.0) == MAX_BATCH
+
+
+def test_the_first_events_leave_at_once_and_the_next_keep_their_distance() -> None:
+    pace = Pace(RateLimit(10))
+    assert pace.affords(50.0) == 5
+    pace.published(50.0, 5)
+    assert pace.affords(50.0) == 0
+    assert pace.wait_s(50.0) == pytest.approx(1 / 8)
+    assert pace.wait_s(50.1) == pytest.approx(1 / 8 - 0.1)
+    assert pace.affords(50.125) == 1
     assert pace.wait_s(99.0) == 0
 
 
+def test_the_echo_of_a_keystroke_keeps_no_distance_and_finds_its_share_of_the_rate() -> None:
+    limit = RateLimit(5)
+    now_s = 0.0
+    for _ in range(100):
+        now_s += limit.wait_s(now_s, Priority.ORDINARY)
+        limit.left(1, now_s)
+    assert limit.wait_s(now_s, Priority.ORDINARY) > 0.1
+    assert limit.wait_s(now_s, Priority.ECHO) == 0
+
+
+@pytest.mark.parametrize("per_s", [0.1, 0.5, 1, 1.5, 4, 10, 100])
+def test_a_flood_comes_close_to_the_rate_and_no_second_has_more(per_s: float) -> None:
+    limit = RateLimit(per_s)
+    now_s, left = 1000.0, []
+    while now_s < 1000.0 + 100 / per_s:
+        now_s += limit.wait_s(now_s, Priority.ORDINARY)
+        events = limit.affords(now_s, Priority.ORDINARY)
+        assert events > 0
+        limit.left(events, now_s)
+        left.append((now_s, float(events)))
+    assert most_within(left, max(1.0, 1 / per_s)) <= max(1.0, per_s * 1.5 if per_s < 2 else per_s)
+    assert sum(amount for _, amount in left) > 75
+
+
+@given(per_s=st.floats(0.05, 50), wishes=WISHES)
+def test_no_pattern_of_wishes_exceeds_the_rate(per_s: float, wishes: list[tuple[float, int, Priority]]) -> None:
+    limit = RateLimit(per_s)
+    now_s, left = 500.0, []
+    for pause_s, wanted, priority in wishes:
+        now_s += pause_s
+        events = min(wanted, limit.affords(now_s, priority))
+        assert (events > 0) == (limit.wait_s(now_s, priority) == 0)
+        limit.left(events, now_s)
+        left.append((now_s, float(events)))
+    most = max(1, int(per_s))
+    assert most_within(left, most / per_s) <= most
+
+
 def test_a_broker_that_asks_for_quiet_gets_it() -> None:
-    pace = Pace(0.1)
+    pace = Pace(RateLimit(10))
     pace.hold_until(60.0)
     pace.hold_until(55.0)
     assert pace.wait_s(50.0) == 10
-    pace.published(59.99)
-    assert pace.wait_s(60.0) == pytest.approx(0.09)
-    assert pace.wait_s(61.0) == 0
+    assert pace.affords(59.9) == 0
+    assert pace.wait_s(60.0) == 0
+
+
+# -- the budget ------------------------------------------------------------------------------------------------
+
+
+@given(
+    budget=st.integers(40, 5000),
+    period_s=st.sampled_from([60.0, 3600.0, 86400.0]),
+    wishes=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 20), st.integers(1, 30), PRIORITIES), max_size=80),
+)
+def test_no_pattern_of_wishes_exceeds_the_budget_in_any_period(
+    budget: int, period_s: float, wishes: list[tuple[float, int, int, Priority]]
+) -> None:
+    """An event that costs more than the bucket holds cannot be had at all without an exception; it has its own test."""
+    pace = Pace(budget=Budget(budget, period_s))
+    now_s, spent = 0.0, []
+    for pause, cost, wanted, priority in wishes:
+        now_s += pause * period_s / 10
+        cost = min(cost, budget // 2)
+        now_s += pace.wait_s(now_s, cost, priority) * (pause > 0.5)
+        events = min(wanted, pace.affords(now_s, cost, priority))
+        assert (events > 0) == (pace.wait_s(now_s, cost, priority) == 0)
+        if events:
+            pace.published(now_s, events, cost)
+            spent.append((now_s, float(events * cost)))
+    assert most_within(spent, period_s) <= budget + 1e-3
+
+
+def drained(budget: Budget, cost: float, until_s: float, priority: Priority = Priority.ORDINARY) -> list[float]:
+    """When a flood's events leave, one at a time, until then."""
+    pace = Pace(budget=budget)
+    now_s, left = 0.0, []
+    while (now_s := now_s + pace.wait_s(now_s, cost, priority)) < until_s:
+        pace.published(now_s, 1, cost)
+        left.append(now_s)
+        now_s += 0.02
+    return left
+
+
+def test_distances_grow_smoothly_as_the_budget_runs_low_and_never_end() -> None:
+    left = drained(Budget(2000, 3600.0), 2.0, 3600.0)
+    gaps = [after - before for before, after in itertools.pairwise(left)]
+    assert gaps[0] < 0.1
+    assert gaps[-1] == pytest.approx(2 / (1000 / 3600), rel=0.01)
+    assert all(after >= before - 1e-6 for before, after in itertools.pairwise(gaps))
+    assert max(after / before for before, after in itertools.pairwise(gaps[1:])) < 1.6
+    assert len(left) * 2 == pytest.approx(1000 * (1 - KEPT[Priority.ORDINARY]) + 1000, rel=0.02)
+
+
+def test_echo_goes_on_where_output_waits_and_the_end_where_echo_waits() -> None:
+    budget = Budget(2000, 3600.0)
+    pace = Pace(budget=budget)
+    drained(budget, 2.0, 600.0)
+    assert pace.wait_s(600.0, 2.0) > 1
+    assert pace.wait_s(600.0, 2.0, Priority.ECHO) == 0
+    budget.charge(budget.left(600.0) - 10, 600.0)
+    assert pace.wait_s(600.0, 2.0, Priority.ECHO) > 1
+    assert pace.wait_s(600.0, 2.0, Priority.LAST) == 0
+    assert pace.affords(600.0, 2.0, Priority.LAST) == 5
+
+
+def test_a_full_budget_delays_nothing_that_comes_alone() -> None:
+    pace = Pace(budget=Budget(50_000, 86_400.0))
+    assert pace.affords(0.0) == MAX_BATCH
+    for second in range(60):
+        assert pace.wait_s(float(second)) == 0
+        pace.published(float(second))
+
+
+def test_what_could_not_be_held_back_is_waited_for() -> None:
+    budget = Budget(60, 60.0)
+    budget.charge(50, 0.0)
+    assert budget.left(0.0) == -20
+    assert budget.wait_s(2.0, 0.0, Priority.LAST) == pytest.approx(22 / 0.5)
+    assert budget.left(1000.0) == 30
+
+
+def test_an_event_that_costs_more_than_the_bucket_holds_waits_until_that_is_full() -> None:
+    budget = Budget(60, 60.0)
+    assert budget.affords(50.0, 0.0, Priority.LAST) == 1
+    budget.spend(50.0, 0.0)
+    assert budget.wait_s(50.0, 0.0, Priority.LAST) == pytest.approx(100.0)
+    assert budget.affords(50.0, 99.0, Priority.LAST) == 0
+
+
+def test_it_is_low_before_ordinary_output_has_spent_its_share() -> None:
+    budget = Budget(200, 3600.0)
+    assert not budget.is_low(0.0)
+    budget.spend(61.0, 0.0)
+    assert budget.is_low(0.0)
+    assert budget.wait_s(10.0, 0.0, Priority.ECHO) == 0
+
+
+def test_a_budget_goes_on_where_another_one_stood_and_never_above_full() -> None:
+    assert Budget(100, 60.0, left=7.0).left(5.0) == 7
+    assert Budget(100, 60.0, left=700.0).left(5.0) == 50
+
+
+def test_a_clock_that_goes_back_gives_nothing() -> None:
+    budget = Budget(100, 60.0, left=0.0)
+    budget.left(100.0)
+    assert budget.left(50.0) == 0
+    assert budget.left(100.0) == 0
