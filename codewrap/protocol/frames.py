@@ -7,6 +7,8 @@ RemoteProtocolError.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from codewrap.protocol.geometry import MAX_COLS, MAX_ROWS, MIN_COLS, MIN_ROWS, S
 VERSION = 1
 MAX_OFFSET = 1 << 53  # JSON numbers stay exact in every client's language up to here
 MAX_SCREEN_PARTS = 200
+KEY_BYTES = 32  # RFC 8032, 5.1.5: an Ed25519 public key
 # Of input whose sender cannot know the host's epoch (`POST /api/commands/input`). Its writer is used once and says when it was
 # made, "http-SECONDS-RANDOM", so that what a relay kept is not taken by a later run.
 ANY_EPOCH = "any"
@@ -51,7 +54,8 @@ class Screen:
     """Escape sequences that redraw everything as it stood at ``offset``; makes all before it unnecessary.
 
     One that does not fit into an event comes in ``parts`` pieces, numbered by ``part`` from 0, all at the same offset.
-    ``plain``: the session has no terminal; ``data`` is the end of its output and ``size`` means nothing.
+    ``plain``: the session has no terminal; ``data`` is the end of its output and ``size`` means nothing. ``resizes`` counts
+    the size changes before it: of two screens at one offset that with more is the newer.
     """
 
     epoch: str
@@ -61,19 +65,36 @@ class Screen:
     part: int = 0
     parts: int = 1
     plain: bool = False
+    resizes: int = 0
 
     event = "screen"
 
 
 @dataclass(frozen=True, slots=True)
 class Resized:
-    """The session's terminal has this size from ``offset`` on."""
+    """The session's terminal has this size from ``offset`` on; it is the ``resizes``-th change of its size."""
 
     epoch: str
     offset: int
     size: Size
+    resizes: int = 0
 
     event = "resize"
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Where the session stands: all was said up to ``offset``, after ``resizes`` changes of size. Whoever is behind asks.
+
+    ``key``: the public key (Ed25519, 32 bytes) that output is signed with where it comes as a client event; None: it never does.
+    """
+
+    epoch: str
+    offset: int
+    resizes: int = 0
+    key: bytes | None = None
+
+    event = "beat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +176,7 @@ class Sync:
     event = "sync"
 
 
-HostFrame = Output | Screen | Resized | Acked | Notice | Ended
+HostFrame = Output | Screen | Resized | Beat | Acked | Notice | Ended
 ViewerFrame = Input | Resize | Sync
 
 
@@ -173,8 +194,14 @@ def encode(frame: HostFrame | ViewerFrame) -> str:
                 fields |= {"part": frame.part, "parts": frame.parts}
             if frame.plain:
                 fields["plain"] = True
+            if frame.resizes:
+                fields["resizes"] = frame.resizes
         case Resized():
-            fields |= {"offset": frame.offset, **_size(frame.size)}
+            fields |= {"offset": frame.offset, **_size(frame.size), "resizes": frame.resizes}
+        case Beat():
+            fields |= {"offset": frame.offset, "resizes": frame.resizes}
+            if frame.key is not None:
+                fields["key"] = base64.b64encode(frame.key).decode()
         case Acked():
             fields["acks"] = frame.acks
         case Notice():
@@ -206,11 +233,12 @@ def decode_host(text: str) -> HostFrame:
             )
         case "screen":
             part, parts = fields.part()
-            return Screen(
-                fields.id("epoch"), fields.offset("offset"), fields.size(), fields.bytes(), part, parts, fields.flag("plain")
-            )
+            plain, resizes = fields.flag("plain"), fields.offset("resizes", default=0)
+            return Screen(fields.id("epoch"), fields.offset("offset"), fields.size(), fields.bytes(), part, parts, plain, resizes)
         case "resize":
-            return Resized(fields.id("epoch"), fields.offset("offset"), fields.size())
+            return Resized(fields.id("epoch"), fields.offset("offset"), fields.size(), fields.offset("resizes"))
+        case "beat":
+            return Beat(fields.id("epoch"), fields.offset("offset"), fields.offset("resizes"), fields.key())
         case "ack":
             return Acked(fields.id("epoch"), fields.acks(required=True))
         case "notice":
@@ -285,8 +313,8 @@ class _Fields:
             return value
         raise RemoteProtocolError(f"{name} is not an identifier")
 
-    def offset(self, name: str) -> int:
-        value = self._fields.get(name)
+    def offset(self, name: str, default: int | None = None) -> int:
+        value = self._fields.get(name, default)
         if type(value) is int and 0 <= value < MAX_OFFSET:
             return value
         raise RemoteProtocolError(f"{name} is not an offset")
@@ -337,6 +365,16 @@ class _Fields:
         if isinstance(value, bool):
             return value
         raise RemoteProtocolError(f"{name} is neither true nor false")
+
+    def key(self) -> bytes | None:
+        value = self._fields.get("key")
+        if value is None:
+            return None
+        with contextlib.suppress(ValueError):
+            key = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
+            if len(key) == KEY_BYTES:
+                return key
+        raise RemoteProtocolError("key is not 32 bytes in base64")
 
     def part(self) -> tuple[int, int]:
         part, parts = self._fields.get("part", 0), self._fields.get("parts", 1)

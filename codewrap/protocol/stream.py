@@ -13,6 +13,8 @@ from codewrap.errors import LocalProtocolError
 
 # What waits for an earlier range: enough for a few events out of order, little enough to be asked for again.
 MAX_HELD_BYTES = 1024 * 1024
+# A host's answer to one request for bytes; whoever lacks more asks again, which is the flow control.
+REPLAY_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)

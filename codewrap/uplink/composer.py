@@ -11,14 +11,22 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from codewrap.protocol import frames, pacing
-from codewrap.protocol.frames import Acked, Ended, HostFrame, Notice, Output, Resized, Screen
+from codewrap.protocol.frames import Acked, Beat, Ended, HostFrame, Notice, Output, Resized, Screen
 from codewrap.protocol.geometry import Size
+from codewrap.protocol.stream import REPLAY_BYTES
 from codewrap.uplink.follower import LogFollower, Piece
 
 # A terminal viewer that lacks more than this gets a screen: it could not read what rushes by.
 MAX_BACKLOG_BYTES = 128 * 1024
-# Bytes sent again for one request; whoever lacks more asks again when these have come (that is its flow control).
-REPLAY_BYTES = 256 * 1024
+# So many requests far apart are kept; who is not among them asks again.
+MAX_REPLAYS = 64
+# After the last word, viewers are told once more where the session stands, so that a lost event is missed also where none
+# follows. Few, since each is a message for every viewer.
+BEATS_AFTER_S = (1.5, 12.0, 90.0)
+# The end too, until those who watch have gone.
+END_AGAIN_S = 0.7
+# Writers whose input is confirmed in one event: ids are at most 64 characters, offsets 16 digits.
+ACKS_AT_ONCE = 50
 # What a viewer of a session without a terminal is shown of the past.
 TAIL_BYTES = 32 * 1024
 # An acknowledgement waits so long for output to ride on (the echo, most often).
@@ -46,8 +54,24 @@ class Batch:
     texts: list[tuple[str, str]] = field(default_factory=list)
     live_to: int = 0
     notices: int = 0
-    replayed_to: int | None = None
+    replayed: tuple[int, int] | None = None
     ended: bool = False
+    again: bool = False
+    """Nothing but what was said before."""
+
+
+@dataclass(slots=True)
+class _Beats:
+    """When the next beat is due, counted from the last word."""
+
+    since_s: float = 0.0
+    done: int = len(BEATS_AFTER_S)
+
+    def restart(self, now_s: float) -> None:
+        self.since_s, self.done = now_s, 0
+
+    def next_s(self) -> float | None:
+        return self.since_s + BEATS_AFTER_S[self.done] if self.done < len(BEATS_AFTER_S) else None
 
 
 class Composer:
@@ -74,15 +98,21 @@ class Composer:
         self._plain_limit = limits.plain_bytes(sealed=sealed)
         self._batch_events = limits.batch_events
         self._screen_wanted = self._scrollback_wanted = False
-        self._replay: tuple[int, int] | None = None
-        self._nothing_missing = False
+        self._replays: list[tuple[int, int]] = []
+        self._beat_wanted = False
+        self._beats = _Beats()
         self._size_news: list[Resized] = []
         self._acks: dict[str, int] = {}
         self._ack_due_s: float | None = None
         self._notices: list[Notice] = []
         self._end_said = False
+        self._end_again_s = 0.0
         self._flood_screen_due_s = 0.0
         self.watchers = 0
+        self.key: bytes | None = None
+        """What output that comes as client events is signed with (the public part), once there is such output."""
+        self.thrifty = False
+        """Every message counts: the first beat is left out."""
 
     # -- what happens around us --------------------------------------------------------------------------------
 
@@ -91,8 +121,9 @@ class Composer:
         self.watchers = count
         if count == 0:
             self._screen_wanted = False
-            self._replay = None
-            self._nothing_missing = False
+            self._replays.clear()
+            self._beat_wanted = False
+            self._beats = _Beats()
             self._acks.clear()
             self._ack_due_s = None
 
@@ -100,16 +131,24 @@ class Composer:
         """Somebody is new, or lost the thread."""
         self._screen_wanted = True
         self._scrollback_wanted = self._scrollback_wanted or joined
+        self._beat_wanted = self._beat_wanted or (joined and self.key is not None)
         self._end_said = False
 
     def want_bytes(self, offset: int) -> None:
         """Somebody lacks the bytes from ``offset`` on. Requests that overlap become one answer."""
-        start = min(offset, self._replay[0]) if self._replay else offset
-        self._replay = (start, min(offset + REPLAY_BYTES, max(self._live, offset)))
         self._end_said = False  # the event that said so may be what is lacking
-        if self._replay[1] <= start:
-            self._replay = None
-            self._nothing_missing = True
+        end = min(offset + REPLAY_BYTES, self._live)
+        if end <= offset:
+            self._beat_wanted = True
+            return
+        joined = [known for known in self._replays if known[0] <= end and offset <= known[1]]
+        apart = [known for known in self._replays if known not in joined]
+        whole = (min([offset, *(known[0] for known in joined)]), max([end, *(known[1] for known in joined)]))
+        self._replays = [*apart, whole][:MAX_REPLAYS]
+
+    def want_beat(self) -> None:
+        """Something that was said may not have arrived: viewers are told where the session stands."""
+        self._beat_wanted = self.watchers > 0
 
     def can_repeat(self, offset: int) -> bool:
         """Whether the bytes from ``offset`` to now are few enough, and still held, to be said again instead of a screen."""
@@ -168,7 +207,7 @@ class Composer:
                 return
             self._sizes_seen += 1
             self._size = change.size
-            self._size_news.append(Resized(self._epoch, change.offset, change.size))
+            self._size_news.append(Resized(self._epoch, change.offset, change.size, self._sizes_seen))
             if self._screen is not None:
                 self._screen.resize(change.size)
                 self._screen_wanted = self._screen_wanted or self.watchers > 0  # terminals reflow differently
@@ -177,9 +216,16 @@ class Composer:
 
     def wait_s(self, now_s: float) -> float | None:
         """Seconds until `compose` has something to say; None when nothing is in sight."""
-        if not self.watchers:
-            return None
-        if self._screen_wanted or self._replay or self._nothing_missing or self._notices or self._sizes_due():
+        again_s = self._end_again_s if self._end_said else self._beats.next_s()
+        waits = [self._news_wait_s(now_s), None if again_s is None else max(0.0, again_s - now_s)]
+        return min((wait_s for wait_s in waits if wait_s is not None), default=None) if self.watchers else None
+
+    def settled(self, now_s: float) -> bool:
+        """All that is new was said to those who are here."""
+        return not self.watchers or self._news_wait_s(now_s) is None
+
+    def _news_wait_s(self, now_s: float) -> float | None:
+        if self._screen_wanted or self._replays or self._beat_wanted or self._notices or self._sizes_due():
             return 0.0
         ended = self._follower.ending is not None and not self._end_said
         if self._too_far_behind() and not ended:
@@ -208,17 +254,16 @@ class Composer:
             self._say_sizes(batch)
             self._say_live(batch)
         self._say_replay(batch)
-        self._say_nothing_missing(batch)
-        self._say_end(batch)
+        self._say_end(batch, now_s)
+        self._say_beat(batch, now_s)
         return batch
 
     def published(self, batch: Batch) -> None:
         """``batch`` has left: what it said need not be said again."""
         self._live = max(self._live, batch.live_to)
         del self._notices[: batch.notices]
-        if batch.replayed_to is not None and self._replay is not None:
-            start, end = batch.replayed_to, self._replay[1]
-            self._replay = (start, end) if start < end else None
+        if batch.replayed is not None:
+            self._forget_replayed(*batch.replayed)
         self._end_said = self._end_said or batch.ended
 
     def _say(self, batch: Batch, frame: HostFrame) -> None:
@@ -230,7 +275,9 @@ class Composer:
             return
         riding = self._live < self._follower.end and not self._screen_wanted and not self._too_far_behind()
         if not riding and self._ack_due_s is not None and now_s >= self._ack_due_s:
-            self._say(batch, Acked(self._epoch, dict(self._acks)))
+            acks = list(self._acks.items())
+            for at in range(0, len(acks), ACKS_AT_ONCE):
+                self._say(batch, Acked(self._epoch, dict(acks[at : at + ACKS_AT_ONCE])))
             self._forget_acknowledgements()
 
     def _forget_acknowledgements(self) -> None:
@@ -281,7 +328,8 @@ class Composer:
             size = size * 2 // 3
 
     def _screen_text(self, data: bytes, offset: int, part: int = 0, parts: int = 1) -> str:
-        return frames.encode(Screen(self._epoch, offset, self._size, data, part, parts, plain=self._screen is None))
+        plain = self._screen is None
+        return frames.encode(Screen(self._epoch, offset, self._size, data, part, parts, plain, self._sizes_seen))
 
     def _fits(self, text: str) -> bool:
         return len(text.encode()) <= self._plain_limit
@@ -316,30 +364,54 @@ class Composer:
         batch.texts.extend((frame.event, text) for _, text in pacing.encode_output(frame, self._plain_limit))
 
     def _say_replay(self, batch: Batch) -> None:
-        if self._replay is None:
+        """The first of the ranges that were asked for, as far as it goes."""
+        if not self._replays:
             return
-        start, end = self._replay
+        start, end = at, _ = self._replays[0]
         held = self._follower.start
-        if start < held:
-            lost = (start, min(held, end))
-            self._say(batch, Notice(self._epoch, start, "gap", "this output is no longer held", lost))
-            start = held
-        for piece in self._follower.pieces(start, end, PIECE_BYTES):
+        if at < held:
+            lost = (at, min(held, end))
+            self._say(batch, Notice(self._epoch, at, "gap", "this output is no longer held", lost))
+            at = held
+        for piece in self._follower.pieces(at, end, PIECE_BYTES):
             if len(batch.texts) >= self._batch_events:
                 break
             self._say_piece(batch, piece)
-            start = piece.end
-        batch.replayed_to = start
+            at = piece.end
+        batch.replayed = (start, at)
 
-    def _say_nothing_missing(self, batch: Batch) -> None:
-        """Output of no bytes says where the output stands; anything else that was said does so too."""
-        if self._nothing_missing and not batch.texts:
-            self._say(batch, Output(self._epoch, batch.live_to, b""))
-        self._nothing_missing = False
+    def _forget_replayed(self, start: int, end: int) -> None:
+        """What was asked for again meanwhile begins elsewhere, and stays."""
+        left = []
+        for known_start, known_end in self._replays:
+            begun = known_start == start
+            if not begun:
+                left.append((known_start, known_end))
+            elif end < known_end:
+                left.append((end, known_end))
+        self._replays = left
 
-    def _say_end(self, batch: Batch) -> None:
+    def _say_beat(self, batch: Batch, now_s: float) -> None:
+        """By itself when nothing was said for a while; beside a screen for who joins, to give the key."""
+        due_s = self._beats.next_s()
+        due = due_s is not None and now_s >= due_s
+        wanted = self._beat_wanted and (not batch.texts or self.key is not None)
+        if (wanted or (due and not batch.texts)) and not batch.ended and not self._end_said:
+            batch.again = not batch.texts
+            self._say(batch, Beat(self._epoch, batch.live_to, self._sizes_seen, self.key))
+            self._beats.done += due
+        if batch.texts and not batch.again:
+            self._beats.restart(now_s)
+            self._beats.done = int(self.thrifty)
+        self._beat_wanted = False
+
+    def _say_end(self, batch: Batch, now_s: float) -> None:
         ending = self._follower.ending
-        if ending is None or self._end_said or batch.live_to < self._follower.end or batch.replayed_to is not None:
+        if ending is None or batch.live_to < self._follower.end or batch.replayed is not None:
             return
-        self._say(batch, Ended(self._epoch, ending.offset, ending.code, ending.signal))
+        if self._end_said and (batch.texts or now_s < self._end_again_s):
+            return
+        batch.again = self._end_said
         batch.ended = True
+        self._end_again_s = now_s + END_AGAIN_S
+        self._say(batch, Ended(self._epoch, ending.offset, ending.code, ending.signal))

@@ -110,7 +110,7 @@ class UplinkSession:
         self._said_done = False
         self._leave_at_s: float | None = None
         self._finished_s: float | None = None
-        self._events_at_look = 0
+        self._news = self._news_at_look = 0  # batches that said something new
         self._last_refusal = ""
         self._host_gone = False
         self._armed = False
@@ -240,11 +240,11 @@ class UplinkSession:
         if not self._finishing:
             return False
         watched = bool(self._composer.watchers)
-        delivered = not watched or (self._batch is None and self._composer.wait_s(now_s) is None)
+        delivered = not watched or (self._batch is None and self._composer.settled(now_s))
         if self._finished_s is None:
             self._finished_s = now_s
-        if self._leave_at_s is None or self._spent.events > self._events_at_look:
-            self._events_at_look = self._spent.events
+        if self._leave_at_s is None or self._news > self._news_at_look:
+            self._news_at_look = self._news
             self._leave_at_s = now_s + (LINGER_WATCHED_S if delivered and watched else LINGER_S)
         if delivered and not self._said_done:
             self._said_done = True
@@ -345,6 +345,7 @@ class UplinkSession:
                 self._refused(str(error))
             return
         self._retry.succeeded()
+        self._news += not batch.again
         self._composer.published(batch)
         self._batch = None
 

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from codewrap.protocol.frames import Acked, Ended, HostFrame, Notice, Output, Resized, Screen
+from codewrap.protocol.frames import Acked, Beat, Ended, HostFrame, Notice, Output, Resized, Screen
 from codewrap.protocol.geometry import Size
-from codewrap.protocol.stream import Incoming
+from codewrap.protocol.stream import REPLAY_BYTES, Incoming
 
 # A frame out of order is waited for so long before what lies between is asked for.
 GAP_PATIENCE_S = 0.15
@@ -20,6 +20,8 @@ GAP_PATIENCE_S = 0.15
 FIRST_SCREEN_PATIENCE_S = 0.5
 REPEAT_S = 1.0
 MAX_PAST_EPOCHS = 16
+# A reader asks for more when so much of an answer is still to come: the host need not wait for the question.
+ASK_AHEAD_BYTES = REPLAY_BYTES // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,16 @@ class Receiver:
         self._incoming = Incoming()
         self._streams: dict[int, str] = {}
         self._parts: dict[int, bytes] = {}
-        self._parts_of: tuple[int, int, Size] | None = None
-        self._gap_since_s: float | None = None
+        self._parts_of: tuple[int, int, int] | None = None
+        self._heard_of = 0  # the furthest that any frame spoke of
+        self._behind_since_s: float | None = None
         self._asked_s: float | None = None
+        self._asked_from: int | None = None  # the offset of a request that is not answered whole
         self._repaint = True
         self._size: Size | None = None
+        self._resizes = 0
+        self.key: bytes | None = None
+        """What the host signs output with that comes as a client event; None until it has said so."""
         self._ended: Ended | None = None
         self._past_epochs: deque[str] = deque(maxlen=MAX_PAST_EPOCHS)
 
@@ -138,55 +145,68 @@ class Receiver:
         self.last_heard_s = now_s
         if frame.epoch != self.epoch:
             yield from self._new_epoch(frame)
+        before = self.offset
         match frame:
             case Output():
                 if frame.acks:
                     yield Confirmed(frame.acks)
-                yield from self._output(frame, now_s)
+                yield from self._output(frame)
             case Screen():
                 yield from self._screen(frame)
             case Resized():
-                yield ShowSize(frame.size)
+                yield from self._resized(frame)
+            case Beat():
+                self._beat(frame)
             case Acked():
                 yield Confirmed(frame.acks)
             case Notice():
                 yield from self._notice(frame)
             case Ended():
                 self._ended = frame
+        self._stand(frame, before, now_s)
         yield from self._over()
 
     def ask(self, now_s: float) -> tuple[int, str] | None:
         """A request that is due: (from offset, "screen" or "bytes"), or None. Counts as sent."""
-        if not self._lacking(now_s):
+        wait_s = self.wait_s(now_s)
+        if wait_s is None or wait_s > 0:
             return None
-        if self._asked_s is not None and now_s - self._asked_s < REPEAT_S:
-            return None
-        self._asked_s = now_s
+        self._asked_s, self._asked_from = now_s, self.offset
         return self.offset, "bytes" if self.wants_bytes else "screen"
 
     def wait_s(self, now_s: float) -> float | None:
-        """Seconds until `ask` may have something; None while nothing is missing."""
-        if self._gap_since_s is None and self._begun and not self._short_of_end():
+        """Seconds until `ask` has something; None while nothing is missing."""
+        if self._begun and self._behind_since_s is None:
             return None
-        due = [now_s]
-        if self._gap_since_s is not None:
-            due.append(self._gap_since_s + GAP_PATIENCE_S)
+        due_s = now_s if not self._begun or self._behind_since_s is None else self._behind_since_s + GAP_PATIENCE_S
         if self._asked_s is not None:
-            due.append(self._asked_s + REPEAT_S)
-        return max(due) - now_s
+            due_s = max(due_s, self._asked_s + REPEAT_S)
+        if self._asked_from is not None and self.wants_bytes:
+            come = self.offset - self._asked_from
+            if come >= REPLAY_BYTES - ASK_AHEAD_BYTES:
+                return 0.0
+            if come > 0 and self._behind_since_s is not None:
+                due_s = self._behind_since_s + REPEAT_S  # the answer is on its way
+        return max(0.0, due_s - now_s)
 
     def connected(self, now_s: float) -> None:
         """The link stands (again): what was missed meanwhile is asked for, after the host had the chance to offer it."""
         self._repaint = True
         self._asked_s = now_s - REPEAT_S + (0.0 if self.wants_bytes else FIRST_SCREEN_PATIENCE_S)
-        self._gap_since_s = now_s - GAP_PATIENCE_S
+        self._asked_from = None
+        self._behind_since_s = now_s - GAP_PATIENCE_S
 
-    def _lacking(self, now_s: float) -> bool:
-        waited = self._gap_since_s is not None and now_s - self._gap_since_s >= GAP_PATIENCE_S
-        return waited or not self._begun or self._short_of_end()
-
-    def _short_of_end(self) -> bool:
-        return self._ended is not None and self.offset < self._ended.offset
+    def _stand(self, frame: HostFrame, before: int, now_s: float) -> None:
+        """Whether more was spoken of than has come, and since when there was no progress."""
+        if not isinstance(frame, Acked):
+            self._heard_of = max(self._heard_of, frame.end if isinstance(frame, Output) else frame.offset)
+        if self.offset >= self._heard_of and self._begun:
+            # After a reconnect the host is asked in any case, and whatever it says of where it stands is an answer.
+            if not isinstance(frame, Acked):
+                self._behind_since_s = self._asked_from = None
+        elif self._behind_since_s is None or self.offset > before:
+            passed_by = self.wants_bytes and isinstance(frame, Screen)  # nobody will send these bytes unasked
+            self._behind_since_s = now_s - (GAP_PATIENCE_S if passed_by else 0.0)
 
     def _new_epoch(self, frame: HostFrame) -> Iterator[Effect]:
         known = bool(self.epoch)
@@ -197,62 +217,69 @@ class Receiver:
         self._incoming = Incoming()
         self._begun = self.wants_bytes
         self._ended = None
-        self._gap_since_s = None
+        self._heard_of = self._resizes = 0
+        self._streams.clear()
+        self._behind_since_s = None
+        self.key = None
         if known:
             yield NewRun()
 
-    def _output(self, frame: Output, now_s: float) -> Iterator[Effect]:
+    def _output(self, frame: Output) -> Iterator[Effect]:
         if not self._begun:
             return
         before = self.offset
-        if frame.offset > before:
+        if frame.offset > before and frame.data:
             self._streams[frame.offset] = frame.stream
-            if len(self._streams) > 1000:
-                self._streams.pop(min(self._streams))
         data = self._incoming.add(frame.offset, frame.data)
         yield from self._shown(before, data, frame.stream)
-        if self._incoming.gap is not None:
-            if self._gap_since_s is None or data:
-                self._gap_since_s = now_s
-        else:
-            self._gap_since_s = None
-            self._streams.clear()
-        if data and self.wants_bytes:
-            self._asked_s = None
 
     def _shown(self, offset: int, data: bytes, stream: str) -> Iterator[Effect]:
         """``data`` may have come together from frames of both streams: cut where they change."""
-        if not data:
-            return
-        cuts = sorted(start for start in self._streams if offset < start < offset + len(data))
-        for start, end in zip([offset, *cuts], [*cuts, offset + len(data)], strict=True):
-            yield Show(data[start - offset : end - offset], self._streams.get(start, stream))
+        if data:
+            cuts = sorted(start for start in self._streams if offset < start < offset + len(data))
+            for start, end in zip([offset, *cuts], [*cuts, offset + len(data)], strict=True):
+                yield Show(data[start - offset : end - offset], self._streams.get(start, stream))
+        self._streams = {start: kind for start, kind in self._streams.items() if start >= self.offset}
+
+    def _shown_after(self, offset: int, data: bytes) -> Iterator[Effect]:
+        """``data`` that waited, from ``offset`` on: its first frame may have begun before that."""
+        begun = max((start for start in self._streams if start <= offset), default=None)
+        yield from self._shown(offset, data, "stdout" if begun is None else self._streams[begun])
 
     def _screen(self, frame: Screen) -> Iterator[Effect]:
         if self.wants_bytes:
-            if frame.offset > self.offset and self._gap_since_s is None:
-                self._gap_since_s = 0.0  # others jump ahead: what lies between must be asked for
-            return
+            return  # that others jump ahead tells only how far the output is
         data = self._assembled(frame)
-        if data is None or frame.offset < self.offset:
+        stands = (self.offset, self._resizes)
+        if data is None or frame.offset < self.offset or frame.resizes < self._resizes:
             return
-        if frame.offset == self.offset and self._begun and not self._repaint and frame.size == self._size:
+        if (frame.offset, frame.resizes) == stands and self._begun and not self._repaint:
             return
-        self._size = frame.size
+        self._size, self._resizes = frame.size, frame.resizes
         skipped = frame.offset - self.offset if self._begun else 0
         joined, self._begun = not self._begun, True
-        before = self.offset
         after = self._incoming.skip_to(frame.offset)
         self._repaint = False
-        self._gap_since_s = None if self._incoming.gap is None else self._gap_since_s
         yield ShowScreen(data, None if frame.plain else frame.size, skipped, joined)
-        yield from self._shown(max(before, frame.offset), after, "stdout")
+        yield from self._shown_after(frame.offset, after)
+
+    def _resized(self, frame: Resized) -> Iterator[Effect]:
+        if frame.resizes > self._resizes and not self.wants_bytes:
+            yield ShowSize(frame.size)
+
+    def _beat(self, frame: Beat) -> None:
+        self.key = frame.key or self.key
+        if frame.resizes > self._resizes and not self.wants_bytes:
+            self.repaint()  # the screen that came with that size is lost
 
     def _assembled(self, frame: Screen) -> bytes | None:
         if frame.parts == 1:
             return frame.data
-        if (frame.offset, frame.parts, frame.size) != self._parts_of:
-            self._parts_of, self._parts = (frame.offset, frame.parts, frame.size), {}
+        screen = (frame.offset, frame.resizes, frame.parts)
+        if screen != self._parts_of:
+            if self._parts_of is not None and self._parts and screen < self._parts_of:
+                return None  # of an older screen, and late
+            self._parts_of, self._parts = screen, {}
         self._parts[frame.part] = frame.data
         if len(self._parts) < frame.parts:
             return None
@@ -265,11 +292,8 @@ class Receiver:
             return
         start, end = frame.missing
         if start <= self.offset < end:
-            before = self.offset
-            yield Gap(before, end)
-            after = self._incoming.skip_to(end)
-            self._gap_since_s = None if self._incoming.gap is None else self._gap_since_s
-            yield from self._shown(end, after, "stdout")
+            yield Gap(self.offset, end)
+            yield from self._shown_after(end, self._incoming.skip_to(end))
 
     def _over(self) -> Iterator[Effect]:
         ended = self._ended

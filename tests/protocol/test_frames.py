@@ -16,6 +16,7 @@ from codewrap.protocol import frames
 from codewrap.protocol.frames import (
     MAX_OFFSET,
     Acked,
+    Beat,
     Ended,
     HostFrame,
     Input,
@@ -33,7 +34,7 @@ from codewrap.protocol.frames import (
 from codewrap.protocol.geometry import MAX_COLS, MAX_ROWS, MIN_COLS, MIN_ROWS, Size
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "protocol.json").read_text(encoding="utf-8"))
-KINDS = {kind.__name__: kind for kind in (Output, Screen, Resized, Acked, Notice, Ended, Input, Resize, Sync)}
+KINDS = {kind.__name__: kind for kind in (Output, Screen, Resized, Beat, Acked, Notice, Ended, Input, Resize, Sync)}
 DECODERS = {"host": decode_host, "viewer": decode_viewer}
 
 IDS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
@@ -44,11 +45,14 @@ ACKS = st.dictionaries(IDS, OFFSETS, max_size=5)
 SMALL = st.none() | st.integers(0, 255)
 RANGES = st.tuples(OFFSETS, OFFSETS).map(lambda pair: (min(pair), max(pair)))
 PARTS = st.tuples(st.integers(0, 199), st.integers(1, 200)).filter(lambda pair: pair[0] < pair[1])
-SCREENS = st.tuples(IDS, OFFSETS, SIZES, DATA, PARTS, st.booleans()).map(lambda drawn: Screen(*drawn[:4], *drawn[4], drawn[5]))
+SCREENS = st.tuples(IDS, OFFSETS, SIZES, DATA, PARTS, st.booleans(), OFFSETS).map(
+    lambda drawn: Screen(*drawn[:4], *drawn[4], *drawn[5:])
+)
 HOST_FRAMES = st.one_of(
     st.builds(Output, IDS, OFFSETS, DATA, st.sampled_from(["stdout", "stderr"]), ACKS),
     SCREENS,
-    st.builds(Resized, IDS, OFFSETS, SIZES),
+    st.builds(Resized, IDS, OFFSETS, SIZES, OFFSETS),
+    st.builds(Beat, IDS, OFFSETS, OFFSETS, st.none() | st.binary(min_size=32, max_size=32)),
     st.builds(Acked, IDS, ACKS),
     st.builds(Notice, IDS, OFFSETS, st.text(max_size=32), st.text(max_size=500), st.none() | RANGES),
     st.builds(Ended, IDS, OFFSETS, SMALL, SMALL),
@@ -74,6 +78,8 @@ def built(vector: dict[str, Any]) -> HostFrame | ViewerFrame:
     fields = dict(vector["fields"])
     if "data" in fields:
         fields["data"] = bytes.fromhex(fields["data"]["hex"])
+    if "key" in fields:
+        fields["key"] = bytes.fromhex(fields["key"]["hex"])
     if "size" in fields:
         fields["size"] = Size(**fields["size"])
     if fields.get("missing"):

@@ -7,17 +7,20 @@ import random
 import pytest
 
 from codewrap.protocol import frames
-from codewrap.protocol.frames import Acked, Ended, HostFrame, Notice, Output, Resized
+from codewrap.protocol.frames import Acked, Beat, Ended, HostFrame, Notice, Output, Resized
 from codewrap.protocol.frames import Screen as ScreenFrame
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.pacing import BrokerLimits
+from codewrap.protocol.stream import REPLAY_BYTES
 from codewrap.store.sessionlog import HOLE_BYTES
 from codewrap.terminal.emulator import Screen
 from codewrap.uplink.composer import (
     ACK_DELAY_S,
+    ACKS_AT_ONCE,
+    BEATS_AFTER_S,
+    END_AGAIN_S,
     FLOOD_SCREEN_INTERVAL_S,
     MAX_BACKLOG_BYTES,
-    REPLAY_BYTES,
     TAIL_BYTES,
     Batch,
     Composer,
@@ -72,6 +75,10 @@ class Host:
         self.log.follower.refresh()
         return self.composer.wait_s(self.now_s)
 
+    def settled(self) -> bool:
+        self.log.follower.refresh()
+        return self.composer.settled(self.now_s)
+
 
 def decoded(batch: Batch) -> list[HostFrame]:
     """Frames as a viewer decodes them; each under the event name that it must have."""
@@ -124,7 +131,7 @@ def test_the_first_viewer_gets_a_screen_and_output_goes_on_exactly_behind_it(log
     log.out(b"!")
     log.out(b"?", "stderr")
     assert host.says_all() == [Output("epoch", 12, b"!"), Output("epoch", 13, b"?", "stderr")]
-    assert host.wait_s() is None
+    assert host.settled()
 
 
 def test_who_comes_later_gets_a_screen_and_the_others_lose_nothing(log: SessionLog) -> None:
@@ -318,7 +325,7 @@ def test_an_acknowledgement_rides_on_output(log: SessionLog) -> None:
     assert host.says_all() == [Output("epoch", 0, b"echo", "stdout", {"w": 3})]
     log.out(b"more")
     assert host.says_all() == [Output("epoch", 4, b"more")]
-    assert host.wait_s() is None
+    assert host.settled()
 
 
 def test_an_acknowledgement_without_output_comes_alone_after_the_delay(log: SessionLog) -> None:
@@ -331,7 +338,7 @@ def test_an_acknowledgement_without_output_comes_alone_after_the_delay(log: Sess
     host.composer.acknowledge({"w": 5}, host.now_s)
     host.now_s += ACK_DELAY_S / 2
     assert host.says_all() == [Acked("epoch", {"w": 5, "v": 1})]
-    assert host.wait_s() is None
+    assert host.settled()
 
 
 def test_an_acknowledgement_in_a_flood_does_not_wait_for_its_end(log: SessionLog) -> None:
@@ -386,8 +393,8 @@ def test_who_lacks_nothing_is_told_so(log: SessionLog) -> None:
     log.out(b"abc")
     host.says_all()
     host.composer.want_bytes(3)
-    assert host.says_all() == [Output("epoch", 3, b"")]
-    assert host.wait_s() is None
+    assert host.says_all() == [Beat("epoch", 3)]
+    assert host.settled()
 
 
 def test_too_much_or_the_future_is_not_repeated(log: SessionLog) -> None:
@@ -490,7 +497,7 @@ def test_the_end_is_said_once_when_everything_is_said(log: SessionLog) -> None:
     assert output(said, 0) == data
     assert [frame for frame in said if isinstance(frame, Ended)] == [said[-1]]
     assert said[-1] == Ended("epoch", 100_000, 3, None)
-    assert host.wait_s() is None
+    assert host.settled()
     assert host.says() == []
 
 
@@ -592,3 +599,129 @@ def test_screen_for_somebody_who_lost_the_thread_scrolls_nothing_by_again(log: S
     assert isinstance(screen, ScreenFrame)
     assert b"line 3\r\n" not in screen.data
     assert b"line 39\r\n" in screen.data
+
+
+# -- where the session stands ----------------------------------------------------------------------------------
+
+
+def beats_until(host: Host, seconds: float) -> list[tuple[float, HostFrame]]:
+    """What is said by itself within ``seconds``, and when."""
+    began_s = host.now_s
+    said: list[tuple[float, HostFrame]] = []
+    while (wait_s := host.wait_s()) is not None and host.now_s + wait_s <= began_s + seconds:
+        host.now_s += wait_s
+        said += [(round(host.now_s - began_s, 3), frame) for frame in host.says()]
+    return said
+
+
+def test_after_the_last_word_viewers_are_told_some_times_where_the_session_stands(log: SessionLog) -> None:
+    """An event that is lost, with none after it, would be missed by nobody."""
+    host = Host(log)
+    host.viewer_comes()
+    log.out(b"abc")
+    host.says_all()
+    assert beats_until(host, 3600) == [(after_s, Beat("epoch", 3)) for after_s in BEATS_AFTER_S]
+    assert host.wait_s() is None
+
+
+def test_whatever_is_said_begins_the_count_anew(log: SessionLog) -> None:
+    host = Host(log)
+    host.viewer_comes()
+    log.out(b"abc")
+    host.says_all()
+    host.now_s += BEATS_AFTER_S[0] * 0.9
+    log.out(b"def")
+    host.says_all()
+    assert beats_until(host, BEATS_AFTER_S[0])[-1] == (BEATS_AFTER_S[0], Beat("epoch", 6))
+
+
+def test_who_must_save_leaves_out_the_first_beat(log: SessionLog) -> None:
+    host = Host(log)
+    host.composer.thrifty = True
+    host.viewer_comes()
+    log.out(b"abc")
+    host.says_all()
+    assert [after_s for after_s, _ in beats_until(host, 3600)] == list(BEATS_AFTER_S[1:])
+
+
+def test_nobody_hears_a_beat_when_nobody_is_here(log: SessionLog) -> None:
+    host = Host(log)
+    host.viewer_comes()
+    log.out(b"abc")
+    host.says_all()
+    host.composer.watched_by(0)
+    assert host.wait_s() is None
+
+
+def test_a_beat_counts_the_changes_of_size(log: SessionLog) -> None:
+    host = Host(log)
+    host.viewer_comes()
+    for rows in (10, 12, 14):
+        log.resized(Size(rows=rows, cols=40))
+    said = host.says_all()
+    assert [frame.resizes for frame in said if isinstance(frame, Resized | ScreenFrame)][-1] == 3
+    assert beats_until(host, BEATS_AFTER_S[0]) == [(BEATS_AFTER_S[0], Beat("epoch", 0, 3))]
+
+
+def test_who_joins_is_given_the_key_that_client_events_are_signed_with(log: SessionLog) -> None:
+    host = Host(log)
+    host.composer.key = bytes(32)
+    assert [type(frame) for frame in host.viewer_comes()] == [ScreenFrame, Beat]
+    host.composer.want_screen()
+    assert [type(frame) for frame in host.says_all()] == [ScreenFrame]
+
+
+def test_a_doubt_is_resolved_by_a_beat(log: SessionLog) -> None:
+    host = Host(log)
+    host.viewer_comes()
+    host.composer.want_beat()
+    assert host.says_all() == [Beat("epoch", 0)]
+
+
+def test_the_end_is_said_again_until_viewers_have_gone(log: SessionLog) -> None:
+    host = Host(log)
+    host.viewer_comes()
+    log.ended(3)
+    host.says_all()
+    again = beats_until(host, 3 * END_AGAIN_S)
+    assert [frame for _, frame in again] == [Ended("epoch", 0, 3, None)] * len(again)
+    assert len(again) in (2, 3)
+    host.composer.watched_by(0)
+    assert host.wait_s() is None
+
+
+def test_what_was_said_before_is_known_as_such(log: SessionLog) -> None:
+    """A host stays while it has news for somebody; that is none."""
+    host = Host(log)
+    host.viewer_comes()
+    log.ended(3)
+    assert not host.composed().again
+    host.says_all()
+    host.now_s += END_AGAIN_S
+    assert host.composed().again
+
+
+def test_confirmations_of_very_many_writers_come_in_several_events(log: SessionLog) -> None:
+    host = Host(log)
+    host.viewer_comes()
+    acks = {f"{number:064}": (1 << 53) - 1 for number in range(5 * ACKS_AT_ONCE // 2)}
+    host.composer.acknowledge(acks, host.now_s)
+    host.now_s += ACK_DELAY_S
+    batch = host.composed()
+    assert all(len(text) <= LIMITS.plain_bytes(sealed=True) for _, text in batch.texts)
+    said = decoded(batch)
+    assert {writer: at for frame in said if isinstance(frame, Acked) for writer, at in frame.acks.items()} == acks
+
+
+def test_requests_far_apart_are_answered_apart(log: SessionLog) -> None:
+    """One viewer lacks the beginning, another the end: what lies between is nobody's."""
+    host = Host(log, pty=False)
+    host.viewer_comes()
+    data = noise(2_000_000)
+    log.out(data)
+    host.says_all()
+    host.composer.want_bytes(0)
+    host.composer.want_bytes(1_900_000)
+    said = [frame for frame in host.says_all() if isinstance(frame, Output)]
+    told = {offset for frame in said for offset in range(frame.offset, frame.end)}
+    assert told == {*range(REPLAY_BYTES), *range(1_900_000, 2_000_000)}

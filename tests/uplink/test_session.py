@@ -27,7 +27,7 @@ from codewrap.transport.base import (
     Subscribed,
     SubscriptionFailed,
 )
-from codewrap.uplink.composer import ACK_DELAY_S, Composer
+from codewrap.uplink.composer import ACK_DELAY_S, BEATS_AFTER_S, Composer
 from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import UplinkPlan
 from codewrap.uplink.session import (
@@ -410,7 +410,7 @@ def test_the_terminal_s_state_is_fed_when_output_pauses(bench: Bench) -> None:
     assert bench.session.timeout_s() == pytest.approx(IDLE_FEED_S)
     bench.steps(IDLE_FEED_S)
     assert bench.composer.lag_bytes == 0
-    assert bench.session.timeout_s() is None
+    assert bench.session.timeout_s() == pytest.approx(BEATS_AFTER_S[0] - IDLE_FEED_S)
 
 
 def test_questions_are_answered_without_delay(log: SessionLog) -> None:

@@ -6,9 +6,11 @@ import itertools
 
 import pytest
 
-from codewrap.protocol.frames import Acked, Ended, HostFrame, Notice, Output, Resized, Screen, Sync
+from codewrap.protocol.frames import Acked, Beat, Ended, HostFrame, Notice, Output, Resized, Screen, Sync
 from codewrap.protocol.geometry import Size
+from codewrap.protocol.stream import REPLAY_BYTES
 from codewrap.viewer.receiver import (
+    ASK_AHEAD_BYTES,
     FIRST_SCREEN_PATIENCE_S,
     GAP_PATIENCE_S,
     REPEAT_S,
@@ -179,8 +181,19 @@ def test_parts_of_two_screens_do_not_mix() -> None:
 def test_a_screen_of_another_size_is_drawn_though_nothing_was_missed() -> None:
     viewer = joined()
     wide = Size(rows=5, cols=40)
-    assert viewer.gets(Screen("e", 10, wide, b"wide")) == [ShowScreen(b"wide", wide, 0, False)]
-    assert viewer.gets(Screen("e", 10, wide, b"wide")) == []
+    assert viewer.gets(Screen("e", 10, wide, b"wide", resizes=1)) == [ShowScreen(b"wide", wide, 0, False)]
+    assert viewer.gets(Screen("e", 10, wide, b"wide", resizes=1)) == []
+
+
+def test_a_screen_of_the_size_before_is_not_drawn_however_late_it_comes() -> None:
+    """Both stand at one offset: a relay that reorders them must not take the size back."""
+    viewer = joined()
+    wide = Size(rows=5, cols=40)
+    viewer.gets(Screen("e", 10, wide, b"wide", resizes=1))
+    viewer.receiver.repaint()
+    assert viewer.gets(screen(10), Resized("e", 10, SIZE, 1)) == []
+    assert viewer.gets(Screen("e", 10, wide, b"a", 0, 2, resizes=2), Screen("e", 10, wide, b"old", 1, 2, resizes=1)) == []
+    assert viewer.gets(Screen("e", 10, wide, b"b", 1, 2, resizes=2)) == [ShowScreen(b"ab", wide, 0, True)]
 
 
 def test_the_first_screen_after_a_reconnect_is_drawn() -> None:
@@ -191,7 +204,48 @@ def test_the_first_screen_after_a_reconnect_is_drawn() -> None:
 
 def test_a_size_is_told() -> None:
     viewer = joined()
-    assert viewer.gets(Resized("e", 10, Size(rows=9, cols=9))) == [ShowSize(Size(rows=9, cols=9))]
+    resized = Resized("e", 10, Size(rows=9, cols=9), 1)
+    assert viewer.gets(resized) == [ShowSize(Size(rows=9, cols=9))]
+    viewer.gets(Screen("e", 10, Size(rows=9, cols=9), b"screen", resizes=1))
+    assert viewer.gets(resized) == []
+
+
+# -- where the session stands ----------------------------------------------------------------------------------
+
+
+def test_output_that_was_lost_with_none_after_it_is_asked_for_when_a_beat_tells_of_it() -> None:
+    for viewer in (joined(), reader()):
+        viewer.gets(out(0, b"0123456789"))
+        viewer.now_s += 10
+        assert viewer.asks() is None
+        viewer.gets(Beat("e", 15))
+        assert viewer.asks_after(GAP_PATIENCE_S) is not None
+        viewer.gets(out(10, b"abcde"))
+        assert viewer.receiver.wait_s(viewer.now_s) is None
+
+
+def test_a_beat_that_overtakes_output_asks_for_nothing() -> None:
+    viewer = joined()
+    viewer.gets(Beat("e", 15))
+    assert viewer.asks_after(GAP_PATIENCE_S / 2) is None
+    viewer.gets(out(10, b"abcde"))
+    assert viewer.asks_after(10.0) is None
+
+
+def test_a_lost_screen_of_another_size_is_asked_for_when_a_beat_tells_of_it() -> None:
+    viewer = joined()
+    viewer.now_s += 10
+    viewer.gets(Beat("e", 10, 1))
+    assert viewer.asks_after(0.0) is not None
+    assert reader().gets(Beat("e", 0, 1)) == []
+
+
+def test_the_host_s_key_is_kept_for_its_run() -> None:
+    viewer = joined()
+    viewer.gets(Beat("e", 10, 0, bytes(32)), Beat("e", 10))
+    assert viewer.receiver.key == bytes(32)
+    viewer.gets(Beat("new", 0))
+    assert viewer.receiver.key is None
 
 
 # -- every byte ------------------------------------------------------------------------------------------------
@@ -208,8 +262,7 @@ def test_a_reader_takes_no_screen_but_learns_from_it_what_it_lacks() -> None:
     viewer.gets(out(0, b"ab"))
     viewer.now_s += 10
     assert viewer.gets(screen(500)) == []
-    asked = viewer.asks()
-    assert asked is not None
+    assert viewer.asks() == (2, "bytes")
     assert viewer.receiver.offset == 2
 
 
@@ -238,13 +291,31 @@ def test_only_what_is_lacking_of_a_stated_gap_is_told() -> None:
     assert viewer.receiver.offset == 10
 
 
-def test_each_answer_lets_the_next_question_go_at_once() -> None:
+def test_a_stream_that_began_in_what_is_missing_keeps_its_name() -> None:
+    viewer = reader()
+    viewer.gets(out(0, b"ab"), out(15, b"stderr", "stderr"), out(21, b"stdout"))
+    effects = viewer.gets(Notice("e", 2, "gap", "gone", (2, 18)))
+    assert effects == [Gap(2, 18), Show(b"err", "stderr"), Show(b"stdout", "stdout")]
+
+
+def test_the_next_question_goes_while_the_rest_of_the_answer_is_on_its_way() -> None:
+    viewer = reader()
+    viewer.gets(out(0, b"ab"), Screen("e", 10 * REPLAY_BYTES, SIZE, b"others jump ahead"))
+    assert viewer.asks() == (2, "bytes")
+    viewer.gets(out(2, bytes(ASK_AHEAD_BYTES - 1)))
+    assert viewer.asks_after(REPEAT_S / 2) is None
+    viewer.gets(out(1 + ASK_AHEAD_BYTES, b"c"))
+    assert viewer.asks() == (2 + ASK_AHEAD_BYTES, "bytes")
+    assert viewer.asks() is None
+
+
+def test_an_answer_that_stops_half_way_is_asked_for_again() -> None:
     viewer = reader()
     viewer.gets(out(0, b"ab"), out(50, b"x"))
-    viewer.now_s += 1
-    assert viewer.asks() is not None
+    assert viewer.asks_after(GAP_PATIENCE_S) == (2, "bytes")
     viewer.gets(out(2, b"cd"))
-    assert viewer.asks_after(GAP_PATIENCE_S) is not None
+    assert viewer.asks_after(REPEAT_S / 2) is None
+    assert viewer.asks_after(REPEAT_S / 2) == (4, "bytes")
 
 
 # -- runs, words, the end --------------------------------------------------------------------------------------
