@@ -227,14 +227,14 @@ def decode_host(text: str) -> HostFrame:
             return Output(
                 fields.id("epoch"),
                 fields.offset("offset"),
-                fields.bytes(),
+                fields.data(),
                 stream,
                 fields.acks(required=False),
             )
         case "screen":
             part, parts = fields.part()
             plain, resizes = fields.flag("plain"), fields.offset("resizes", default=0)
-            return Screen(fields.id("epoch"), fields.offset("offset"), fields.size(), fields.bytes(), part, parts, plain, resizes)
+            return Screen(fields.id("epoch"), fields.offset("offset"), fields.size(), fields.data(), part, parts, plain, resizes)
         case "resize":
             return Resized(fields.id("epoch"), fields.offset("offset"), fields.size(), fields.offset("resizes"))
         case "beat":
@@ -260,7 +260,7 @@ def decode_viewer(text: str) -> ViewerFrame:
     fields = _Fields(text)
     match fields.type:
         case "input":
-            return Input(fields.id("epoch"), fields.id("writer"), fields.offset("offset"), fields.bytes())
+            return Input(fields.id("epoch"), fields.id("writer"), fields.offset("offset"), fields.data())
         case "resize":
             return Resize(fields.id("epoch"), fields.id("writer"), fields.size())
         case "sync":
@@ -338,7 +338,7 @@ class _Fields:
             return Size(rows=rows, cols=cols)
         raise RemoteProtocolError("a terminal size is out of range")
 
-    def bytes(self) -> bytes:
+    def data(self) -> bytes:
         text, packed = self._fields.get("data"), self._fields.get("z")
         if isinstance(text, str) and packed is None:
             try:
