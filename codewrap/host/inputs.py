@@ -6,6 +6,7 @@ Duplicates are known by offset here, in the process that lives as long as the ch
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from dataclasses import dataclass, field
 
 from codewrap.protocol.stream import Incoming
 
@@ -14,13 +15,21 @@ MAX_WRITERS = 1000
 MAX_HELD_BYTES = 256 * 1024
 
 
+@dataclass(slots=True)
+class _Writer:
+    """What has come of one writer's input, and up to where it is written."""
+
+    incoming: Incoming = field(default_factory=lambda: Incoming(max_held_bytes=MAX_HELD_BYTES))
+    written: int = 0
+
+
 class PendingInput:
     """A queue of bytes for the child. Full: local input is not read, remote input is refused (and sent again by its writer)."""
 
     def __init__(self) -> None:
         self._queue: deque[tuple[memoryview, str | None, int]] = deque()
         self._bytes = 0
-        self._writers: OrderedDict[str, Incoming] = OrderedDict()
+        self._writers: OrderedDict[str, _Writer] = OrderedDict()
         self._written: dict[str, int] = {}
 
     @property
@@ -38,16 +47,22 @@ class PendingInput:
             self._bytes += len(data)
 
     def put_remote(self, writer: str, offset: int, data: bytes) -> None:
-        """A writer's bytes; what was seen before is dropped, what is ahead waits. A repeat is acknowledged again."""
-        incoming = self._incoming(writer)
-        if self.full and offset + len(data) > incoming.expected:
+        """A writer's bytes; what was seen before is dropped, what is ahead waits for what was lost.
+
+        Of what cannot go on (repeats, a full queue, a child that does not read) the writer is told how far it is written, be it
+        no further than before: that is how it knows that somebody is there. Of a loss it is told nothing, and sends again.
+        """
+        known = self._writer(writer)
+        if self.full and offset + len(data) > known.incoming.expected:
+            if offset <= known.incoming.expected:
+                self._written[writer] = known.written
             return
-        fresh = incoming.add(offset, data)
+        fresh = known.incoming.add(offset, data)
         if fresh:
-            self._queue.append((memoryview(fresh), writer, incoming.expected))
+            self._queue.append((memoryview(fresh), writer, known.incoming.expected))
             self._bytes += len(fresh)
-        elif incoming.gap is None and not self._waits(writer):
-            self._written[writer] = incoming.expected
+        elif known.incoming.gap is None:
+            self._written[writer] = known.written
 
     def next(self) -> memoryview:
         """The bytes to write now."""
@@ -63,6 +78,8 @@ class PendingInput:
         self._queue.popleft()
         if writer is not None:
             self._written[writer] = end
+            if writer in self._writers:
+                self._writers[writer].written = end
 
     def drop(self) -> None:
         """The child reads no more: everything that waits is void."""
@@ -74,14 +91,11 @@ class PendingInput:
         written, self._written = self._written, {}
         return written
 
-    def _incoming(self, writer: str) -> Incoming:
-        incoming = self._writers.pop(writer, None)
-        if incoming is None:
-            incoming = Incoming(max_held_bytes=MAX_HELD_BYTES)
+    def _writer(self, name: str) -> _Writer:
+        known = self._writers.pop(name, None)
+        if known is None:
+            known = _Writer()
             if len(self._writers) >= MAX_WRITERS:
                 self._writers.popitem(last=False)
-        self._writers[writer] = incoming
-        return incoming
-
-    def _waits(self, writer: str) -> bool:
-        return any(name == writer for _, name, _ in self._queue)
+        self._writers[name] = known
+        return known

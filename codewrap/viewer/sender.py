@@ -1,6 +1,7 @@
 """A writer's keystrokes on their way to the host: numbered, resent until acknowledged, dropped when too old. Pure.
 
-A Ctrl-C of two minutes ago must not arrive: what is not acknowledged within EXPIRY_S is dropped, and said to be dropped.
+A Ctrl-C of two minutes ago must not arrive: what nobody has acknowledged for EXPIRY_S is dropped, and said to be dropped. A
+host that says "no further than before" is there, and its command does not read: as at a terminal, what is typed waits.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ NewWriter = Callable[[], str]
 EXPIRY_S = 10.0
 WINDOW_BYTES = 64 * 1024
 RESEND_S = 1.0
+# A host whose command does not read is asked this often, with one frame.
+PROBE_S = 3.0
 # One event: well inside every broker's limit once sealed, and a paste takes few of them.
 CHUNK_BYTES = 4 * 1024
 
@@ -29,6 +32,8 @@ class Sender:
         self._waiting = bytearray()
         self._waiting_since_s = 0.0
         self._sent_s: float | None = None
+        self._heard_s = float("-inf")
+        self._stalled = False  # the host is there, and takes no more
         self._resend = False
 
     @property
@@ -56,9 +61,10 @@ class Sender:
         """Frames to send now, in order. Call it after `type`, `confirm`, a reconnect, and when `wait_s` is over."""
         found: list[Input] = []
         if self._resend or self._overdue(now_s):
-            self._resend = False
             offset, data = self._outgoing.unacknowledged()
-            found += self._frames(epoch, offset, data)
+            probing = self._stalled and not self._resend
+            found += self._frames(epoch, offset, data[:CHUNK_BYTES] if probing else data)
+            self._resend = False
         while self._waiting and self._outgoing.room > 0:
             data = bytes(self._waiting[: min(CHUNK_BYTES, self._outgoing.room)])
             del self._waiting[: len(data)]
@@ -73,16 +79,21 @@ class Sender:
 
     def confirm(self, acks: dict[str, int], now_s: float) -> None:
         """The host has written our input up to here."""
-        if self.writer in acks:
-            self._outgoing.acknowledge(acks[self.writer])
-            self._sent_s = now_s if self._outgoing.pending_bytes else None
+        if self.writer not in acks:
+            return
+        before = self._outgoing.pending_bytes
+        self._outgoing.acknowledge(acks[self.writer])
+        pending = self._outgoing.pending_bytes
+        self._heard_s = now_s
+        self._stalled = pending == before
+        self._sent_s = now_s if pending else None
 
     def expire(self, now_s: float) -> int:
-        """Drop everything when the oldest of it is too old; returns how many bytes."""
+        """Drop everything when nobody has acknowledged any of it for too long; returns how many bytes."""
         oldest_s = self._outgoing.oldest_s()
         if oldest_s is None and self._waiting:
             oldest_s = self._waiting_since_s  # nothing is under way: it waits for a session that does not answer
-        if oldest_s is None or now_s - oldest_s < EXPIRY_S:
+        if oldest_s is None or now_s - max(oldest_s, self._heard_s) < EXPIRY_S:
             return 0
         return self.forget()
 
@@ -92,17 +103,21 @@ class Sender:
         self._waiting.clear()
         self.writer = self._new_writer()
         self._sent_s = None
-        self._resend = False
+        self._resend = self._stalled = False
         return dropped
 
     def wait_s(self, now_s: float) -> float | None:
         """Seconds until something must be done (resend or expire); None when nothing is under way."""
         if self._outgoing.pending_bytes == 0 or self._sent_s is None:
             return max(0.0, self._waiting_since_s + EXPIRY_S - now_s) if self._waiting else None
-        return max(0.0, self._sent_s + RESEND_S - now_s)
+        return max(0.0, self._sent_s + self._again_s - now_s)
+
+    @property
+    def _again_s(self) -> float:
+        return PROBE_S if self._stalled else RESEND_S
 
     def _overdue(self, now_s: float) -> bool:
-        return self._outgoing.pending_bytes > 0 and self._sent_s is not None and now_s - self._sent_s >= RESEND_S
+        return self._outgoing.pending_bytes > 0 and self._sent_s is not None and now_s - self._sent_s >= self._again_s
 
     def _frames(self, epoch: str, offset: int, data: bytes) -> list[Input]:
         return [Input(epoch, self.writer, offset + at, data[at : at + CHUNK_BYTES]) for at in range(0, len(data), CHUNK_BYTES)]

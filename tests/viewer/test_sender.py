@@ -97,6 +97,43 @@ def test_a_ctrl_c_of_some_time_ago_does_not_arrive() -> None:
     assert sender.pending_bytes == 1
 
 
+def test_what_a_host_holds_for_a_command_that_does_not_read_waits_as_at_a_terminal() -> None:
+    sender = new_sender()
+    paste = bytes(3 * CHUNK_BYTES)
+    sender.type(paste, 0.0)
+    sender.due("e", 0.0)
+    now_s = 0.0
+    while now_s < 3 * EXPIRY_S:
+        wait_s = sender.wait_s(now_s)
+        assert wait_s is not None
+        now_s += wait_s
+        assert sender.expire(now_s) == 0
+        again = sender.due("e", now_s)
+        assert [frame.offset for frame in again] == ([0, CHUNK_BYTES, 2 * CHUNK_BYTES] if now_s == RESEND_S else [0])
+        sender.confirm({"w1": 0}, now_s)
+    assert now_s >= 3 * EXPIRY_S
+    sender.confirm({"w1": CHUNK_BYTES}, now_s)
+    assert [frame.offset for frame in sender.due("e", now_s + RESEND_S)] == [CHUNK_BYTES, 2 * CHUNK_BYTES]
+
+
+def test_a_host_that_falls_silent_over_it_is_not_waited_for() -> None:
+    sender = new_sender()
+    sender.type(b"abc", 0.0)
+    sender.due("e", 0.0)
+    sender.confirm({"w1": 0}, 5.0)
+    assert sender.expire(EXPIRY_S + 4.9) == 0
+    assert sender.expire(EXPIRY_S + 5.0) == 3
+
+
+def test_what_was_not_sent_for_a_lost_link_is_given_whole_even_after_a_stall() -> None:
+    sender = new_sender()
+    sender.type(bytes(2 * CHUNK_BYTES), 0.0)
+    sender.due("e", 0.0)
+    sender.confirm({"w1": 0}, 0.1)
+    sender.unsent()
+    assert [frame.offset for frame in sender.due("e", 0.2)] == [0, CHUNK_BYTES]
+
+
 def test_nothing_typed_never_expires() -> None:
     sender = new_sender()
     assert sender.expire(1000.0) == 0
