@@ -47,6 +47,7 @@ SECRET_NAMES = frozenset(
     }
 )
 PUSHER_EVENT_BYTES = 10_240
+PUSHER_CLIENT_EVENTS_PER_S = 10
 SOKETI_EVENT_BYTES = 100_000
 MAX_TOKEN_CHARACTERS = 4096
 
@@ -74,6 +75,11 @@ class Broker:
     tls: bool
     master_key: bytes | None = field(default=None, repr=False)
     event_bytes: int = PUSHER_EVENT_BYTES
+
+    @property
+    def client_events_per_s(self) -> int | None:
+        """What it takes from one connection; None where that is not limited, as far as is known."""
+        return PUSHER_CLIENT_EVENTS_PER_S if self.family == "PUSHER" else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from codewrap.config import Broker, Gateway
+from codewrap.config import PUSHER_CLIENT_EVENTS_PER_S, Broker, Gateway
 from codewrap.errors import CodewrapError, RemoteProtocolError, TransportError
 from codewrap.protocol import channels, frames
 from codewrap.protocol.pacing import BrokerLimits
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from codewrap.transport.gateway import GatewayClient
 
 HUB_EVENT_BYTES = 100 * 1024
-# The hosted service takes ten client events a second from a connection; a little less leaves room for requests.
-HOSTED_INPUT_INTERVAL_S = 0.12
+# Where a broker limits the client events of a connection, typing takes a little less: that leaves room for requests.
+INPUT_SHARE = 0.83
 # A signature is made for one socket; to learn a channel's key any socket's name will do.
 _NO_SOCKET = "1.1"
 
@@ -202,8 +202,13 @@ def direct_viewer(access: Access, user: str, role: str, deliver: Deliver) -> Vie
 
     authorizer = SecretAuthorizer(access.credentials, access.master_key, member_of(user, role))
     subscriber = PysherSubscriber(access.ws, authorizer, deliver)
-    interval_s = HOSTED_INPUT_INTERVAL_S if access.hosted else 0.0
+    interval_s = input_interval_s(PUSHER_CLIENT_EVENTS_PER_S if access.hosted else None)
     return ViewerParts(subscriber, functools.partial(_publish_once, access), access.ws.url, interval_s)
+
+
+def input_interval_s(client_events_per_s: int | None) -> float:
+    """Seconds between two events of typing at a broker that takes so many client events from a connection."""
+    return 1 / (client_events_per_s * INPUT_SHARE) if client_events_per_s else 0.0
 
 
 def _publish_once(access: Access, event: Event) -> None:
@@ -226,7 +231,8 @@ def gateway_viewer(gateway: Gateway, session: str, user: str, role: str, deliver
     found = client.config()
     authorizer = HttpAuthorizer(gateway.url, gateway.token, role=role, name=user)
     subscriber = PysherSubscriber(found.broker, authorizer, deliver)
-    return ViewerParts(subscriber, functools.partial(_send_by_gateway, client, session), gateway.url, 0.0)
+    interval_s = input_interval_s(found.client_events_per_s)
+    return ViewerParts(subscriber, functools.partial(_send_by_gateway, client, session), gateway.url, interval_s)
 
 
 def _send_by_gateway(client: GatewayClient, session: str, event: Event) -> None:

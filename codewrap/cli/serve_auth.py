@@ -5,6 +5,7 @@ Importing this module imports nothing of the network.
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,13 @@ import typer
 from codewrap.cli import environment
 
 _LIST = "May be given several times; commas between them in the variable."
+
+
+class HubProfile(enum.Enum):
+    """What the server's own hub accepts."""
+
+    DEFAULT = "default"
+    PUSHER_CLOUD = "pusher-cloud"
 
 
 def serve_auth(
@@ -57,6 +65,13 @@ def serve_auth(
             help=f"URL that is told of channels, members and client events, signed; with a hub of its own only. {_LIST}",
         ),
     ] = None,
+    hub_profile: Annotated[
+        HubProfile,
+        typer.Option(
+            envvar="CODEWRAP_HUB_PROFILE",
+            help="How much a hub of its own accepts; pusher-cloud: no more than the hosted service, to try things out.",
+        ),
+    ] = HubProfile.DEFAULT,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", envvar="CODEWRAP_QUIET", help="Say nothing but errors.")] = False,
     json: Annotated[
         bool, typer.Option("--json", envvar="CODEWRAP_JSON", help="When ready, print one JSON object on stdout.")
@@ -83,6 +98,7 @@ def serve_auth(
         trusted_proxies=tuple(trusted_proxy or ()),
         insecure=insecure,
         webhooks=tuple(webhook or ()),
+        hub_profile=hub_profile.value,
         quiet=quiet,
         json=json,
     )

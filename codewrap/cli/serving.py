@@ -43,6 +43,11 @@ SHORT_TOKEN_CHARACTERS = 16
 STOP_WITHIN_S = 5
 BACKLOG = 512
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# What the hub of one's own accepts, and the largest event that is then sent to it.
+HUB_PROFILES: dict[str, tuple[Callable[[], Limits], int]] = {
+    "default": (Limits.default, config.SOKETI_EVENT_BYTES),
+    "pusher-cloud": (Limits.pusher_cloud, config.PUSHER_EVENT_BYTES),
+}
 LOOPBACK_PROXIES = ("127.0.0.1", "::1")
 # Of no concern to a server: they say where this user's own hosts and viewers go.
 _CLIENT_SETTINGS = ("CODEWRAP_MODE", "CODEWRAP_URL", "CODEWRAP_TOKEN")
@@ -63,6 +68,7 @@ class Options:
     trusted_proxies: tuple[str, ...] = ()
     insecure: bool = False
     webhooks: tuple[str, ...] = ()
+    hub_profile: str = "default"
     quiet: bool = False
     json: bool = False
 
@@ -158,6 +164,8 @@ def _backing(options: Options, settings: config.Settings, store: KeyStore, token
         return _own_hub(options, store, token, reach, public)
     if options.webhooks:
         raise ConfigError("--webhook", "is for a hub of its own", "configure webhooks at the broker")
+    if options.hub_profile != "default":
+        raise ConfigError("--hub-profile", "is for a hub of its own", "the broker that is configured has limits of its own")
     return _in_front_of(settings.broker, token, reach, public)
 
 
@@ -172,7 +180,9 @@ def _in_front_of(broker: config.Broker, token: str, reach: Reach, public: Public
         tls = broker.tls if public.tls is None else public.tls
         public = replace(public, port=public.port or broker.ws_port, tls=tls)
     return Backing(
-        settings=ServerSettings(app, broker.master_key, token, broker.event_bytes, public, reach),
+        settings=ServerSettings(
+            app, broker.master_key, token, broker.event_bytes, public, reach, client_events_per_s=broker.client_events_per_s
+        ),
         make_publisher=lambda: PusherPublisher(app, endpoint, event_bytes=broker.event_bytes),
         probe=http_probe(broker.api_host, broker.api_port, tls=broker.tls),
         description=f"{broker.family.capitalize()} server at {endpoint.url}",
@@ -184,15 +194,18 @@ def _own_hub(options: Options, store: KeyStore, token: str, reach: Reach, public
     public = _public_hub(options, public)
     keys = store.hub_keys()
     app = AppCredentials(keys.app_id, keys.key, keys.secret)
-    limits = Limits.default()
+    profile, event_bytes = HUB_PROFILES[options.hub_profile]
+    limits = profile()
     # Hosts and origins are judged once, by the server's guard before all routes.
     hooks = tuple(Webhook(config.check_url("--webhook", url)) for url in _split(options.webhooks))
     runtime = HubRuntime(App(keys.app_id, keys.key, keys.secret, webhooks=hooks), limits=limits, door=Door({ANY}, {ANY}))
     nowhere = Endpoint("localhost", 80, False, keys.key)
     return Backing(
-        settings=ServerSettings(app, keys.master_key, token, config.SOKETI_EVENT_BYTES, public, reach),
+        settings=ServerSettings(
+            app, keys.master_key, token, event_bytes, public, reach, client_events_per_s=limits.client_events_per_s
+        ),
         make_publisher=lambda: PusherPublisher(
-            app, nowhere, event_bytes=config.SOKETI_EVENT_BYTES, backend=CallableBackend(_InLoop(runtime).request)
+            app, nowhere, event_bytes=event_bytes, backend=CallableBackend(_InLoop(runtime).request)
         ),
         probe=always,
         description="this server itself",

@@ -68,6 +68,7 @@ class ServerSettings:
     broker: PublicBroker = field(default_factory=PublicBroker)
     reach: Reach = field(default_factory=Reach)
     encrypted: bool = True
+    client_events_per_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,10 @@ class _Server:
                     "key": self._settings.app.key,
                     "path": broker.path,
                 },
-                "limits": {"event_bytes": self._settings.event_bytes},
+                "limits": {
+                    "event_bytes": self._settings.event_bytes,
+                    "client_events_per_s": self._settings.client_events_per_s,
+                },
                 "encrypted": self._settings.encrypted,
             }
         )

@@ -103,7 +103,16 @@ SCHEMAS: dict[str, Schema] = {
                     "path": {"type": "string"},
                 }
             ),
-            "limits": _object({"event_bytes": {"type": "integer", "minimum": 1}}),
+            "limits": _object(
+                {
+                    "event_bytes": {"type": "integer", "minimum": 1},
+                    "client_events_per_s": {
+                        "type": ["integer", "null"],
+                        "minimum": 1,
+                        "description": "From one connection; null: not limited.",
+                    },
+                }
+            ),
             "encrypted": {"type": "boolean"},
         }
     ),

@@ -18,11 +18,15 @@ _Field = TypeVar("_Field", str, int, bool)
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """What a client has to know: where the broker is, the largest event it takes, whether output is encrypted."""
+    """What a client has to know: where the broker is, the largest event it takes, whether output is encrypted.
+
+    ``client_events_per_s`` is what the broker takes from one connection, None where that is not limited.
+    """
 
     broker: Endpoint
     event_bytes: int
     encrypted: bool
+    client_events_per_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,11 @@ class GatewayClient:
         if version != API_VERSION:
             raise TransportError(self._web.server, f"speaks version {version} of this interface, not {API_VERSION}", retry=False)
         broker, limits = self._object(said, "broker"), self._object(said, "limits")
-        return GatewayConfig(self._endpoint(broker), self._get(limits, "event_bytes", int), self._get(said, "encrypted", bool))
+        per_second = None if limits.get("client_events_per_s") is None else self._get(limits, "client_events_per_s", int)
+        if per_second is not None and per_second < 1:
+            raise self._nonsense()
+        event_bytes, encrypted = self._get(limits, "event_bytes", int), self._get(said, "encrypted", bool)
+        return GatewayConfig(self._endpoint(broker), event_bytes, encrypted, per_second)
 
     def open_session(self, name: str) -> OpenedSession:
         """Credentials to publish as session ``name``, through the gateway's own HTTP API."""

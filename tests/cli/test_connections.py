@@ -11,7 +11,7 @@ import pytest
 
 from codewrap.cli import connections
 from codewrap.cli.connections import Access, GatewayPublisher, HostParts, KnownSecrets, member_of, with_retries
-from codewrap.config import Broker
+from codewrap.config import Broker, Gateway
 from codewrap.errors import AuthError, RemoteProtocolError, TransportError
 from codewrap.protocol import frames
 from codewrap.protocol.frames import Input, Resize
@@ -69,6 +69,18 @@ def test_a_hosted_service_s_input_is_paced() -> None:
     assert Access.to_hub(hub).master_key == bytes(32)
 
 
+@pytest.mark.parametrize(("per_second", "least_s", "most_s"), [(None, 0, 0), (10, 0.1, 0.15), (1, 1, 1.5)])
+def test_a_viewer_behind_a_gateway_types_no_faster_than_its_broker_takes(
+    per_second: int | None, least_s: float, most_s: float
+) -> None:
+    told = {"host": None, "port": None, "tls": None, "key": "k", "path": ""}
+    limits = {"event_bytes": 10_240, "client_events_per_s": per_second}
+    config = json.dumps({"version": 1, "broker": told, "limits": limits, "encrypted": True})
+    with WebServer(lambda _: answer(config, connection="close")) as server:
+        parts = connections.gateway_viewer(Gateway(server.url, "token"), "s", "anna", "writer", lambda _: None)
+    assert least_s <= parts.input_interval_s <= most_s
+
+
 class ServeAuth:
     """Gives out credentials, each good for ``good_for`` publishes."""
 
@@ -116,7 +128,7 @@ def test_credentials_that_are_refused_at_once_are_an_error_and_no_loop() -> None
     assert gateway.opened == 2
 
 
-class Gateway:
+class RecordingGateway:
     """What is asked of a serve-auth."""
 
     def __init__(self) -> None:
@@ -133,7 +145,7 @@ class Gateway:
 
 
 def send(event: Event) -> list[tuple[object, ...]]:
-    gateway = Gateway()
+    gateway = RecordingGateway()
     connections._send_by_gateway(gateway, "s", event)  # type: ignore[arg-type]
     return gateway.asked
 

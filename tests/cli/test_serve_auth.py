@@ -292,3 +292,11 @@ def test_webhooks_are_refused_in_front_of_another_broker(tmp_path: Path) -> None
         said = process.communicate(timeout=30)[1]
     assert process.returncode == 2
     assert said.startswith("codewrap: --webhook: is for a hub of its own")
+
+
+def test_a_profile_is_refused_in_front_of_another_broker_and_one_that_is_none_everywhere(tmp_path: Path) -> None:
+    settings = SOKETI | {"AUTH_TOKEN": TOKEN, "CODEWRAP_HUB_PROFILE": "pusher-cloud"}
+    status, _, said = Served(tmp_path, settings=settings).fails()
+    assert status == 2
+    assert said.startswith("codewrap: --hub-profile: is for a hub of its own")
+    assert Served(tmp_path, settings={"CODEWRAP_HUB_PROFILE": "unlimited"}).fails()[0] == 2

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from codewrap.cli import serving
+from codewrap.cli.serve_auth import HubProfile
 from codewrap.cli.serving import Options
 from codewrap.errors import ConfigError, TransportError
 from codewrap.transport.base import Event
@@ -77,6 +78,28 @@ def test_an_event_too_large_for_the_hub_is_never_lost_in_silence(tmp_path: Path)
     assert backing.settings.event_bytes <= backing.runtime.limits.event_bytes
     with closing(backing.make_publisher()) as publisher:
         publisher.publish([Event("private-command-build", "output", "x" * backing.settings.event_bytes)])
+
+
+@pytest.mark.parametrize("profile", list(serving.HUB_PROFILES))
+def test_each_profile_takes_the_largest_event_that_is_sent_to_it_and_clients_are_told(tmp_path: Path, profile: str) -> None:
+    backing = backing_of(tmp_path, {}, hub_profile=profile)
+    assert backing.runtime is not None
+    limits, settings = backing.runtime.limits, backing.settings
+    assert settings.event_bytes <= limits.event_bytes
+    assert settings.client_events_per_s == limits.client_events_per_s == {"default": None, "pusher-cloud": 10}[profile]
+    with closing(backing.make_publisher()) as publisher:
+        publisher.publish([Event("private-command-build", "output", "x" * settings.event_bytes)])
+
+
+def test_the_options_offer_the_profiles_that_there_are() -> None:
+    assert [profile.value for profile in HubProfile] == list(serving.HUB_PROFILES)
+
+
+def test_clients_of_the_hosted_service_are_told_what_it_takes(tmp_path: Path) -> None:
+    master_key = {"PUSHER_ENCRYPTION_MASTER_KEY_BASE64": SOKETI["SOKET_ENCRYPTION_MASTER_KEY_BASE64"]}
+    hosted = {"PUSHER_APP_ID": "7", "PUSHER_KEY": "k", "PUSHER_SECRET": "s", "PUSHER_CLUSTER": "eu"} | master_key
+    assert backing_of(tmp_path, hosted).settings.client_events_per_s == 10
+    assert backing_of(tmp_path, SOKETI).settings.client_events_per_s is None
 
 
 @pytest.mark.parametrize(

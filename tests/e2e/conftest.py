@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.served import Served
-from tests.support.sessions import TOKEN, Machine, Relay, direct, embedded, soketi_settings, through
+from tests.support.sessions import TOKEN, Machine, Relay, cloud, direct, embedded, soketi_settings, through
 from tests.support.soketi import SoketiServer
 
 BOTH = ("hub", "soketi")
-EVERY = (*BOTH, "gateway", "gateway-soketi")
+# Pusher's hosted service, as far as our hub's profile is like it: 10 KB events, ten client events a second, 100 members.
+CLOUD = "cloud"
+GATEWAYS = ("gateway", "gateway-soketi", "gateway-cloud")
+EVERY = (*BOTH, CLOUD, *GATEWAYS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,6 +40,14 @@ def gateway_soketi(soketi: SoketiServer, tmp_path_factory: pytest.TempPathFactor
         yield served
 
 
+@pytest.fixture(scope="session")
+def gateway_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`serve-auth` alone, with no more room than the hosted service has; hosts and viewers may also know its secret."""
+    settings = {"AUTH_TOKEN": TOKEN, "CODEWRAP_HUB_PROFILE": "pusher-cloud"}
+    with Served(tmp_path_factory.mktemp("gateway-cloud"), settings=settings) as served:
+        yield served
+
+
 def _relay(request: pytest.FixtureRequest, root: Path) -> Iterator[Relay]:
     match request.param:
         case "hub":
@@ -45,27 +56,31 @@ def _relay(request: pytest.FixtureRequest, root: Path) -> Iterator[Relay]:
             made = direct(root, request.getfixturevalue("soketi"))
         case "gateway":
             made = through(root, request.getfixturevalue("gateway"), "gateway")
+        case "cloud":
+            made = cloud(root, request.getfixturevalue("gateway_cloud"))
+        case "gateway-cloud":
+            made = through(root, request.getfixturevalue("gateway_cloud"), "gateway-cloud")
         case _:
             made = through(root, request.getfixturevalue("gateway_soketi"), "gateway-soketi")
     with made as relay:
         yield relay
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=(*BOTH, CLOUD))
 def relay(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Relay]:
-    """Nothing configured, and Soketi directly."""
+    """A broker reached directly: nothing configured, Soketi, and what the hosted service allows."""
     yield from _relay(request, tmp_path)
 
 
 @pytest.fixture(params=EVERY)
 def any_relay(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Relay]:
-    """All four."""
+    """All of them."""
     yield from _relay(request, tmp_path)
 
 
-@pytest.fixture(params=EVERY[2:])
+@pytest.fixture(params=GATEWAYS)
 def gateway_relay(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Relay]:
-    """The two kinds of gateway."""
+    """The kinds of gateway."""
     yield from _relay(request, tmp_path)
 
 

@@ -170,10 +170,10 @@ def test_a_signal_ends_attach_and_restores_its_terminal(hub: Relay, number: sign
     assert host.status() == 0
 
 
-def test_a_paste_of_100_kilobytes_arrives_whole(relay: Relay) -> None:
+def test_a_paste_of_100_kilobytes_arrives_whole(any_relay: Relay) -> None:
     pasted = "".join(f"line {number} ~. \x1d of the paste é\r" for number in range(5000)).encode()[:102_388]
     whole = b"\x1b[200~" + pasted + b"\x1b[201~"
-    reader = relay.host.script("""
+    reader = any_relay.host.script("""
         import hashlib, sys, tty
         tty.setraw(0)
         print("go", end="", flush=True)
@@ -182,9 +182,9 @@ def test_a_paste_of_100_kilobytes_arrives_whole(relay: Relay) -> None:
             data += sys.stdin.buffer.raw.read(65536)
         print("\\r\\nsum", hashlib.sha256(data).hexdigest()[:16], len(data))
     """)
-    host = relay.run(*reader, options=["--quiet"])
+    host = any_relay.run(*reader, options=["--quiet"])
     host.shows("go")
-    viewer = relay.attached()
+    viewer = any_relay.attached()
     viewer.send(whole)
     viewer.shows(f"sum {hashlib.sha256(whole).hexdigest()[:16]} {len(whole)}")
     assert viewer.status() == 0

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(120)
 
 def served_of(relay: Relay, request: pytest.FixtureRequest) -> Served:
     """The server behind ``relay``."""
-    served: Served = request.getfixturevalue("gateway" if relay.kind == "gateway" else "gateway_soketi")
+    served: Served = request.getfixturevalue(relay.kind.replace("-", "_"))
     return served
 
 
@@ -91,9 +91,9 @@ def output_of(frame: dict[str, Any]) -> bytes:
 
 def test_input_over_http_arrives_at_the_commands_stdin(gateway_relay: Relay, request: pytest.FixtureRequest) -> None:
     served = served_of(gateway_relay, request)
-    host = gateway_relay.run_piped("sh", "-c", "read line; echo heard $line; exit 5", options=["--quiet"])
+    host = gateway_relay.run_piped("sh", "-c", "echo go; read line; echo heard $line; exit 5", options=["--quiet"])
     viewer = gateway_relay.attach_piped("--quiet", stdin=subprocess.DEVNULL)
-    gateway_relay.host.uplink()
+    viewer.out.expect(b"go\n")  # who comes after the end finds nobody
     # Until the host has subscribed, what is published reaches nobody: said again until it is heard.
     body = {"sessionId": gateway_relay.name, "input": "over http é\n"}
     for _ in range(60):
@@ -101,9 +101,9 @@ def test_input_over_http_arrives_at_the_commands_stdin(gateway_relay: Relay, req
         if host.out.wait_for(lambda: b"heard" in host.out.data, 0.5):
             break
     assert host.status() == 5
-    assert host.out.everything() == "heard over http é\n".encode()
+    assert host.out.everything() == "go\nheard over http é\n".encode()
     assert viewer.status() == 5
-    assert viewer.out.everything() == "heard over http é\n".encode()
+    assert viewer.out.everything() == "go\nheard over http é\n".encode()
 
 
 def test_input_over_http_arrives_at_a_terminal(gateway_relay: Relay, request: pytest.FixtureRequest) -> None:

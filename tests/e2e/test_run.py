@@ -187,7 +187,7 @@ def test_json_is_one_object_on_stderr(any_relay: Relay) -> None:
     said = json.loads(host.err.everything())
     assert said["session"] == any_relay.name
     assert said["attach"] == f"codewrap attach {any_relay.name}"
-    assert said["mode"] == {"hub": "embedded", "soketi": "direct"}.get(any_relay.kind, "gateway")
+    assert said["mode"] == any_relay.mode
     assert said["endpoint"].startswith("http://127.0.0.1:")
     assert said["url"] == any_relay.host.settings.get("CODEWRAP_URL")
     assert said["encrypted"] is True
@@ -220,8 +220,7 @@ def secrets_of(relay: Relay) -> set[str]:
 
 
 def test_the_command_is_told_where_it_runs_and_none_of_the_secrets(any_relay: Relay) -> None:
-    mode = {"hub": "embedded", "soketi": "direct"}.get(any_relay.kind, "gateway")
-    given = SECRETS | BESIDE | any_relay.host.settings | {"CODEWRAP_MODE": mode, "OTHER": "kept"}
+    given = SECRETS | BESIDE | any_relay.host.settings | {"CODEWRAP_MODE": any_relay.mode, "OTHER": "kept"}
     host = any_relay.run_piped("env", environ=given)
     assert host.status() == 0
     told = dict(line.partition("=")[::2] for line in host.out.everything().decode().splitlines())

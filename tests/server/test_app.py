@@ -304,7 +304,7 @@ def test_clients_are_told_where_the_broker_is() -> None:
     assert own.json() == {
         "version": 1,
         "broker": {"host": None, "port": None, "tls": None, "key": "app-key", "path": ""},
-        "limits": {"event_bytes": 10_240},
+        "limits": {"event_bytes": 10_240, "client_events_per_s": None},
         "encrypted": True,
     }
     assert elsewhere.json()["broker"] == {

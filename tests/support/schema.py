@@ -91,6 +91,6 @@ _CHECKS: dict[str, Any] = {
     "minItems": lambda v, a, s, d, w: _need(len(v) >= a, w, "has too few"),
     "maxItems": lambda v, a, s, d, w: _need(len(v) <= a, w, "has too many"),
     "uniqueItems": lambda v, a, s, d, w: _need(len(set(v)) == len(v), w, "repeats"),
-    "minimum": lambda v, a, s, d, w: _need(v >= a, w, "is too small"),
+    "minimum": lambda v, a, s, d, w: _need(not isinstance(v, int) or v >= a, w, "is too small"),  # of numbers only
     "exclusiveMaximum": lambda v, a, s, d, w: _need(v < a, w, "is too large"),
 }

@@ -66,6 +66,19 @@ def soketi_settings(server: SoketiServer) -> dict[str, str]:
     }
 
 
+def cloud_settings(served: Served) -> dict[str, str]:
+    """How a machine is told of a hub with the hosted service's limits: as if it were that service."""
+    keys = json.loads((served.directory / "state/codewrap/serve-auth/keys.json").read_text())
+    return {
+        "PUSHER_HOST": "127.0.0.1",
+        "PUSHER_PORT": str(served.port),
+        "PUSHER_APP_ID": keys["app_id"],
+        "PUSHER_KEY": keys["key"],
+        "PUSHER_SECRET": keys["secret"],
+        "PUSHER_ENCRYPTION_MASTER_KEY_BASE64": keys["master_key"],
+    }
+
+
 class Machine:
     """One account. Everything started on it is gone when it is closed."""
 
@@ -231,6 +244,11 @@ class Relay:
     viewer: Machine
     name: str = field(default_factory=session_name)
 
+    @property
+    def mode(self) -> str:
+        """How host and viewer go."""
+        return {"hub": "embedded", "soketi": "direct", "cloud": "direct"}.get(self.kind, "gateway")
+
     def run(self, *command: str, options: Sequence[str] = (), **how: Any) -> Terminal:
         """The session, on a terminal."""
         return self.host.run("--name", self.name, *options, "--", *command, **how)
@@ -272,6 +290,14 @@ def direct(root: Path, server: SoketiServer) -> Iterator[Relay]:
     settings = soketi_settings(server)
     with Machine(root / "host", settings) as host, Machine(root / "viewer", settings) as viewer:
         yield Relay("soketi", host, viewer)
+
+
+@contextlib.contextmanager
+def cloud(root: Path, served: Served) -> Iterator[Relay]:
+    """Both machines take the hub of ``served`` for the hosted service, and know its secret."""
+    settings = cloud_settings(served)
+    with Machine(root / "host", settings) as host, Machine(root / "viewer", settings) as viewer:
+        yield Relay("cloud", host, viewer)
 
 
 @contextlib.contextmanager

@@ -38,6 +38,14 @@ def test_config_says_where_the_broker_is() -> None:
     assert server.asked[0].headers["authorization"] == "Bearer hush-token"
 
 
+@pytest.mark.parametrize("per_second", [None, 10])
+def test_config_says_how_many_client_events_a_broker_takes(per_second: int | None) -> None:
+    with said({**CONFIG, "limits": {"event_bytes": 10240, "client_events_per_s": per_second}}) as server:
+        client = client_of(server)
+        assert client.config().client_events_per_s == per_second
+        client.close()
+
+
 def test_a_broker_without_a_host_is_the_gateway_itself() -> None:
     with said({**CONFIG, "broker": {"host": None, "port": 1, "tls": True, "key": "k", "path": "/x"}}) as server:
         client = client_of(server)
@@ -109,6 +117,8 @@ def test_refusals_become_errors_without_the_token(status: int, kind: type[Except
         {**CONFIG, "broker": {"host": None}},
         {**CONFIG, "broker": {"host": "a", "port": "1", "tls": True, "key": "k"}},
         {**CONFIG, "limits": {"event_bytes": True}},
+        {**CONFIG, "limits": {"event_bytes": 10240, "client_events_per_s": 0}},
+        {**CONFIG, "limits": {"event_bytes": 10240, "client_events_per_s": "10"}},
         {**CONFIG, "encrypted": "yes"},
     ],
 )
