@@ -165,6 +165,11 @@ class Budget:
         """Nearly all is spent: less is left than ordinary output must leave twice over."""
         return self.left(now_s) < 2 * KEPT[Priority.ORDINARY] * self.holds
 
+    def is_used_up(self, cost: float, now_s: float) -> bool:
+        """Ordinary output has spent its share: it goes on with little more than what comes back."""
+        spare = self.left(now_s) - KEPT[Priority.ORDINARY] * self.holds
+        return spare < max(cost, self.per_s * self._ease_s)
+
     def wait_s(self, cost: float, now_s: float, priority: Priority) -> float:
         """Seconds until ``cost`` messages may be spent."""
         needed = min(cost + KEPT[priority] * self.holds, self.holds)

@@ -97,6 +97,7 @@ class Composer:
         self._live = 0
         self._plain_limit = limits.plain_bytes(sealed=sealed)
         self._batch_events = limits.batch_events
+        self._most_events: int | None = None
         self._screen_wanted = self._scrollback_wanted = False
         self._replays: list[tuple[int, int]] = []
         self._beat_wanted = False
@@ -234,8 +235,12 @@ class Composer:
             return 0.0
         return None if self._ack_due_s is None else max(0.0, self._ack_due_s - now_s)
 
-    def compose(self, now_s: float) -> Batch:
-        """The next batch, empty when there is nothing to say. Publish it until it has left, then call `published`."""
+    def compose(self, now_s: float, most_events: int | None = None) -> Batch:
+        """The next batch, empty when there is nothing to say. Publish it until it has left, then call `published`.
+
+        ``most_events``: output takes no more than so many; what belongs together (a screen in parts) is said all the same.
+        """
+        self._most_events = most_events
         batch = Batch(live_to=self._live)
         if self._sizes_due():
             self._take_sizes(self._follower.end if self._screen is None else self._fed)
@@ -300,7 +305,8 @@ class Composer:
             return
         while self.catch_up(1 << 62):
             pass
-        if self._follower.end - self._live <= MAX_BACKLOG_BYTES:
+        # Where events are counted, the bytes before it are left out unless they are few: it makes them unnecessary.
+        if self._follower.end - self._live <= (MAX_BACKLOG_BYTES if self._most_events is None else self._plain_limit):
             self._say_live(batch, everything=True)
         batch.live_to = self._fed
         self._size_news.clear()
@@ -352,16 +358,25 @@ class Composer:
     def _say_live(self, batch: Batch, *, everything: bool = False) -> None:
         offset = batch.live_to
         for piece in self._follower.pieces(offset, self._follower.end, PIECE_BYTES):
-            if len(batch.texts) >= self._batch_events and not everything:
+            if self._is_full(batch) and not everything:
                 break
-            self._say_piece(batch, piece)
-            batch.live_to = piece.end
+            batch.live_to = self._say_piece(batch, piece)
+            if batch.live_to < piece.end:
+                break
 
-    def _say_piece(self, batch: Batch, piece: Piece) -> None:
+    def _is_full(self, batch: Batch) -> bool:
+        return len(batch.texts) >= min(self._batch_events, self._most_events or self._batch_events)
+
+    def _say_piece(self, batch: Batch, piece: Piece) -> int:
+        """As much of it as may be said now; where that ends."""
         acks = dict(self._acks)
         self._forget_acknowledgements()
         frame = Output(self._epoch, piece.offset, piece.data, piece.stream, acks)
-        batch.texts.extend((frame.event, text) for _, text in pacing.encode_output(frame, self._plain_limit))
+        texts = pacing.encode_output(frame, self._plain_limit)
+        if self._most_events is not None:
+            texts = texts[: max(1, self._most_events - len(batch.texts))]
+        batch.texts.extend((frame.event, text) for _, text in texts)
+        return texts[-1][0]
 
     def _say_replay(self, batch: Batch) -> None:
         """The first of the ranges that were asked for, as far as it goes."""
@@ -374,10 +389,11 @@ class Composer:
             self._say(batch, Notice(self._epoch, at, "gap", "this output is no longer held", lost))
             at = held
         for piece in self._follower.pieces(at, end, PIECE_BYTES):
-            if len(batch.texts) >= self._batch_events:
+            if self._is_full(batch):
                 break
-            self._say_piece(batch, piece)
-            at = piece.end
+            at = self._say_piece(batch, piece)
+            if at < piece.end:
+                break
         batch.replayed = (start, at)
 
     def _forget_replayed(self, start: int, end: int) -> None:

@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from codewrap.errors import AuthError, CodewrapError, LocalProtocolError, RemoteProtocolError, TransportError
 from codewrap.protocol import channels, frames, sealing
@@ -25,6 +24,7 @@ from codewrap.transport.base import (
     MemberRemoved,
     Publisher,
     Received,
+    RetryLater,
     StateChanged,
     Subscribed,
     Subscriber,
@@ -35,6 +35,7 @@ from codewrap.uplink.composer import FEED_BYTES, Batch, Composer
 from codewrap.uplink.follower import LogFollower
 from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import InputPath, SecretOf, UplinkPlan
+from codewrap.uplink.spending import CostPlan, Spending
 from codewrap.uplink.watchers import Watchers
 
 MAX_QUEUED = 10_000
@@ -53,14 +54,6 @@ LINGER_S = 5.0
 # Who still lacks something asks within a second, and again; each answer begins this anew.
 LINGER_WATCHED_S = 3.0
 LINGER_MOST_S = 600.0
-
-
-@dataclass(slots=True)
-class _Spent:
-    events: int = 0
-    bytes: int = 0
-    peak_watchers: int = 0
-    failures: int = 0
 
 
 @dataclass(slots=True)
@@ -89,6 +82,7 @@ class UplinkSession:
         follower: LogFollower,
         wake: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
+        spending: Spending | None = None,
     ) -> None:
         self._plan = plan
         self._clock = clock
@@ -99,9 +93,11 @@ class UplinkSession:
         self._queue: deque[SubscriberEvent] = deque(maxlen=MAX_QUEUED)
         self._wake = wake
         self._watchers = Watchers()
-        self._spent = _Spent()
+        self._spending = spending or Spending(CostPlan(), None, clock())
+        self._peak_watchers = 0
         self._retry = _Retry()
         self._batch: Batch | None = None
+        self._batch_said = 0  # so many of its texts have left
         self._composer: Composer
         self._publisher: Publisher | None = None
         self._output_secret: SecretOf = lambda _: None
@@ -123,6 +119,7 @@ class UplinkSession:
     def deliver(self, event: SubscriberEvent) -> None:
         """The subscriber's callback."""
         if isinstance(event, Received) and self._input_path is not None and self._input_path.take(event):
+            self._spending.typed(as_client_event=event.name == channels.EVENT_CLIENT_INPUT)
             return
         self._queue.append(event)
         self._wake()
@@ -159,6 +156,7 @@ class UplinkSession:
         self._follower.refresh()
         now_s = self._clock()
         self._speak(now_s)
+        self._spending.turn(now_s)
         self._feed(now_s)
         self._arm()
         return not self._may_leave(now_s)
@@ -167,12 +165,12 @@ class UplinkSession:
         """Seconds until `step` is due by itself; None when it is not."""
         now_s = self._clock()
         waits = []
-        if self._batch is not None:
-            waits.append(self._retry.due_s - now_s)
-        else:
-            say = self._composer.wait_s(now_s)
-            if say is not None:
-                waits.append(max(say, self._retry.due_s - now_s))
+        say = 0.0 if self._batch is not None else self._composer.wait_s(now_s)
+        if say is not None:
+            waits.append(max(say, self._retry.due_s - now_s, self._spending.wait_s(now_s)))
+        keep = self._spending.due_s(now_s)
+        if keep is not None:
+            waits.append(keep)
         if self._composer.lag_bytes:
             waits.append(0.0 if self._composer.lag_bytes > self._max_lag_bytes else self._feed_at_s - now_s)
         if self._leave_at_s is not None:
@@ -218,8 +216,10 @@ class UplinkSession:
                     self._log_has_grown(self._clock())
                 case Kind.WRITTEN:
                     self._composer.acknowledge(message.header["acks"], self._clock())
+                    self._spending.hurry(self._clock())
                 case Kind.FINISH:
                     self._finishing = True
+                    self._spending.ending()
                     self._armed = True
                 case _:
                     pass
@@ -232,6 +232,7 @@ class UplinkSession:
 
     def _host_left(self) -> None:
         self._host_gone = self._finishing = True
+        self._spending.ending()
         self._follower.refresh()
         if self._follower.ending is None:
             self._composer.notify("lost", "the host process is gone")
@@ -248,14 +249,14 @@ class UplinkSession:
             self._leave_at_s = now_s + (LINGER_WATCHED_S if delivered and watched else LINGER_S)
         if delivered and not self._said_done:
             self._said_done = True
-            self._host.send(Message(Kind.DONE, self._report()))
+            self._spending.keep(now_s)
+            self._host.send(Message(Kind.DONE, {**self._spending.report(now_s), "peak_watchers": self._peak_watchers}))
             self._leave_at_s = min(self._leave_at_s, now_s + LINGER_WATCHED_S) if watched else self._leave_at_s
-        if not watched and (self._connected or not self._spent.peak_watchers):
+        if not watched and (self._connected or not self._peak_watchers):
             return True
+        if not delivered and (paced_s := self._spending.wait_s(now_s)):
+            self._leave_at_s = max(self._leave_at_s, now_s + paced_s + LINGER_S)
         return now_s >= min(self._leave_at_s, self._finished_s + LINGER_MOST_S)
-
-    def _report(self) -> dict[str, Any]:
-        return {"events": self._spent.events, "bytes": self._spent.bytes, "peak_watchers": self._spent.peak_watchers}
 
     # -- the network -------------------------------------------------------------------------------------------
 
@@ -268,13 +269,16 @@ class UplinkSession:
                     for member in members:
                         self._watchers.add(member.user_id, member.info)
                     self._counted(new=bool(self._watchers.viewers))
+                    self._spending.somebody_moved(self._clock(), came=True)  # we did
                     self._mind_hosts()
                 case MemberAdded(member=member):
                     self._counted(new=self._watchers.add(member.user_id, member.info))
+                    self._spending.somebody_moved(self._clock(), came=True)
                     self._mind_hosts()
                 case MemberRemoved(member=member):
                     self._watchers.remove(member.user_id)
                     self._counted(new=False)
+                    self._spending.somebody_moved(self._clock(), came=False)
                 case Received(channel=channel) if channel == self._presence_channel:
                     self._request(event)
                 case SubscriptionFailed(reason=reason):
@@ -298,16 +302,19 @@ class UplinkSession:
 
     def _counted(self, *, new: bool) -> None:
         count = len(self._watchers.viewers)
-        self._spent.peak_watchers = max(self._spent.peak_watchers, count)
+        self._peak_watchers = max(self._peak_watchers, count)
+        self._spending.watched_by(count, len(self._watchers.writers), len(self._watchers.hosts))
         if count != self._composer.watchers:
             self._host.send(Message(Kind.WATCHERS, {"count": count}))
         self._composer.watched_by(count)
         if new:
             self._composer.want_screen(joined=True)
+            self._spending.hurry(self._clock())
 
     def _request(self, event: Received) -> None:
         if event.name not in (channels.EVENT_CLIENT_SYNC, channels.EVENT_SYNC):
             return
+        self._spending.asked(self._clock(), as_client_event=event.name == channels.EVENT_CLIENT_SYNC)
         try:
             frame = frames.decode_viewer(event.data)
         except RemoteProtocolError:
@@ -332,13 +339,19 @@ class UplinkSession:
                 if not self._composer.watchers:
                     self._composer.published(self._composer.compose(now_s))
                 return
-            self._batch = self._composer.compose(now_s)
+            self._tell_of_the_budget(now_s)
+            events = self._spending.affords(now_s)
+            if not events:
+                return
+            self._composer.thrifty = self._spending.thrifty(now_s)
+            self._batch = self._composer.compose(now_s, events if events < MAX_BATCH else None)
+            self._batch_said = 0
         batch = self._batch
         try:
-            if batch.texts and self._publisher is not None:
-                self._publish(self._publisher, batch)
+            if self._publisher is not None and not self._publish(self._publisher, batch, now_s):
+                return
         except CodewrapError as error:
-            self._spent.failures += 1
+            self._spending.refused(error.retry_after_s if isinstance(error, RetryLater) else None, now_s)
             refused = isinstance(error, AuthError)
             self._retry.failed(now_s, refused=refused)
             if refused or (isinstance(error, TransportError) and not error.retry):  # an app that is not known there, say
@@ -349,14 +362,25 @@ class UplinkSession:
         self._composer.published(batch)
         self._batch = None
 
-    def _publish(self, publisher: Publisher, batch: Batch) -> None:
-        seal = self._sealer() if self._plan.encrypted else str
-        events = [Event(self._output_channel, name, seal(text)) for name, text in batch.texts]
-        for at in range(0, len(events), MAX_BATCH):
-            some = events[at : at + MAX_BATCH]
-            publisher.publish(some)
-            self._spent.events += len(some)
-            self._spent.bytes += sum(len(event.data) for event in some)
+    def _publish(self, publisher: Publisher, batch: Batch, now_s: float) -> bool:
+        """True when all of it has left; the rest of it waits where the pace has no more room."""
+        seal = self._sealer() if batch.texts and self._plan.encrypted else str
+        while self._batch_said < len(batch.texts):
+            most = self._spending.affords(now_s)
+            if not most:
+                return False
+            texts = batch.texts[self._batch_said : self._batch_said + most]
+            events = [Event(self._output_channel, name, seal(text)) for name, text in texts]
+            publisher.publish(events)
+            self._batch_said += len(events)
+            self._spending.published(len(events), sum(len(event.data) for event in events), now_s)
+        return True
+
+    def _tell_of_the_budget(self, now_s: float) -> None:
+        text = self._spending.news(now_s)
+        if text is not None:
+            self._composer.notify("budget", text)
+            self._notice(text)
 
     def _sealer(self) -> Callable[[str], str]:
         key = self._output_secret(self._output_channel)

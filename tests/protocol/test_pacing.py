@@ -305,6 +305,15 @@ def test_it_is_low_before_ordinary_output_has_spent_its_share() -> None:
     assert budget.wait_s(10.0, 0.0, Priority.ECHO) == 0
 
 
+def test_it_is_used_up_when_output_lives_on_what_comes_back() -> None:
+    budget = Budget(2000, 3600.0)
+    left = drained(budget, 2.0, 600.0)
+    gap_s = left[-1] - left[-2]
+    assert budget.is_used_up(2.0, 600.0)
+    assert 2 / budget.per_s / 2 < gap_s <= 2 / budget.per_s + 1e-6
+    assert not budget.is_used_up(2.0, 1200.0)
+
+
 def test_a_budget_goes_on_where_another_one_stood_and_never_above_full() -> None:
     assert Budget(100, 60.0, left=7.0).left(5.0) == 7
     assert Budget(100, 60.0, left=700.0).left(5.0) == 50
