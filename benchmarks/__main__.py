@@ -1,33 +1,45 @@
-"""The command line: which benchmark, how many runs, which peers, and whether the result is kept."""
+"""The command line: which benchmark, how much of it, which peers, and whether the result is kept."""
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from benchmarks import echo, report, startup, throughput
+from benchmarks import complete, echo, events, idle, large, report, stall, startup, targets, throughput
+from benchmarks.amounts import ALL, FULL, QUICK, Amounts
 from benchmarks.peers import PEERS, Peer, prepare
 from benchmarks.workbench import Workbench
 
-RUNS = {"echo": 200, "throughput": 10, "startup": 20}
-SIZE_MIB = 20
 Samples = TypeVar("Samples")
+Outcome = tuple[report.Result, dict[str, str]]
+HELP = {
+    "echo": "keystroke to echo",
+    "throughput": "a flood, unwatched and with a viewer",
+    "file": "every byte of a flood through `attach > file`",
+    "stall": "a flood beside a viewer that is not read",
+    "events": "messages of a flood",
+    "large": "memory and joining, a gigabyte behind",
+    "idle": "messages and memory at rest",
+    "startup": "launch to first output",
+}
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of the three benchmarks."""
+    """The options of all benchmarks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    units = {"echo": "keystrokes", "throughput": "rounds", "startup": "launches"}
-    for name, runs in RUNS.items():
-        kind = kinds.add_parser(name)
-        kind.add_argument("--runs", type=positive, default=runs, help=f"{units[name]} per peer (default {runs})")
+    for name, text in {**HELP, "all": "all of these, shorter, and a table of targets"}.items():
+        kind = kinds.add_parser(name, help=text)
+        kind.add_argument("--quick", action="store_true", help="too little to be believed, enough to see that it works")
         kind.add_argument(
             "--peers", type=peer_names, default=list(PEERS), help=f"of {','.join(PEERS)} (default: all, in this order)"
         )
         kind.add_argument("--record", action="store_true", help="keep the result; otherwise results/*.tmp")
-        if name == "throughput":
-            kind.add_argument("--mib", type=positive, default=SIZE_MIB, help=f"size of the log (default {SIZE_MIB})")
+        kind.add_argument("--mib", type=positive, help="size of the log that floods, or lies behind")
+        if name != "all":
+            words = "seconds at rest" if name == "idle" else "samples per peer"
+            kind.add_argument("--runs", type=positive, help=f"{words} (default {FULL.runs(name)})")
     return parser.parse_args(arguments)
 
 
@@ -47,29 +59,90 @@ def peer_names(text: str) -> list[str]:
 
 
 def main() -> int:
-    """Measure, write the files, print the table; 1 when no peer could be measured."""
+    """Measure, write the files, print the tables; 1 when no peer could be measured."""
     options = parse()
+    amounts = QUICK if options.quick else ALL if options.kind == "all" else FULL
+    if options.kind != "all":
+        amounts = amounts.with_runs(options.kind, options.runs)
+    if options.mib:
+        amounts = amounts.with_size(options.mib, large=options.kind == "large")
     with Workbench() as bench:
         peers, skipped = prepare(options.peers, bench)
         for name, reason in skipped.items():
             print(f"  skipped {name}: {reason}", file=sys.stderr)
-        result, failed = measure(options, peers, bench)
-        measured = [peer for peer in peers if peer.name in result.figures]
-        print(report.write(result, measured, {**skipped, **failed}, record=options.record), end="")
-    return 0 if measured else 1
+        kinds = list(HELP) if options.kind == "all" else [options.kind]
+        figures = {}
+        for kind in kinds:
+            began = time.monotonic()
+            print(f"{kind}:", file=sys.stderr)
+            result, failed = BENCHMARKS[kind](peers, bench, amounts)
+            measured = [peer for peer in peers if peer.name in result.figures]
+            print(report.write(result, report.versions_of(measured), {**skipped, **failed}, record=options.record))
+            print(f"  {kind} took {time.monotonic() - began:.0f} s", file=sys.stderr)
+            figures[kind] = result.figures
+        if options.kind == "all":
+            print(report.write(targets.result(figures), report.versions_of(peers), skipped, record=options.record))
+    return 0 if any(figures.values()) else 1
 
 
-def measure(options: argparse.Namespace, peers: Sequence[Peer], bench: Workbench) -> tuple[report.Result, dict[str, str]]:
-    """Run the benchmark that was asked for; figures in the order of the peers."""
-    if options.kind == "echo":
-        keys, failed = echo.measure(peers, bench, options.runs)
-        return report.echo_result(in_order(keys, peers)), failed
-    if options.kind == "throughput":
-        size_bytes = options.mib * 2**20
-        floods, failed = throughput.measure(peers, bench, options.runs, size_bytes)
-        return report.throughput_result(in_order(floods, peers), size_bytes), failed
-    starts, failed = startup.measure(peers, bench, options.runs)
-    return report.startup_result(in_order(starts, peers)), failed
+def run_echo(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Outcome:
+    """Keystrokes."""
+    samples, failed = echo.measure(peers, bench, amounts.echo_keys)
+    return report.echo_result(in_order(samples, peers)), failed
+
+
+def run_throughput(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Outcome:
+    """Floods, read at once."""
+    samples, failed = throughput.measure(peers, bench, amounts.flood_rounds, amounts.flood_bytes, amounts.peer_budget_s)
+    return report.throughput_result(in_order(samples, peers), amounts.flood_bytes), failed
+
+
+def run_file(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Outcome:
+    """Floods into a file."""
+    samples, failed = complete.measure(peers, bench, amounts.file_rounds, amounts.flood_bytes)
+    return complete.result(in_order(samples, peers)), failed
+
+
+def run_stall(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Outcome:
+    """Floods, not read for a while."""
+    samples, failed = stall.measure(peers, bench, amounts.stall_rounds, amounts.flood_bytes, amounts.stall_s)
+    return stall.result(in_order(samples, peers), amounts.flood_bytes, amounts.stall_s), failed
+
+
+def run_events(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Outcome:
+    """Floods, counted."""
+    samples, failed = events.measure(peers, bench, amounts.event_rounds, amounts.flood_bytes)
+    return events.result(in_order(samples, peers), amounts.flood_bytes), failed
+
+
+def run_large(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Outcome:
+    """A gigabyte."""
+    samples, failed = large.measure(peers, bench, amounts.joins, amounts.large_mib)
+    return large.result(in_order(samples, peers), amounts.large_mib), failed
+
+
+def run_idle(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Outcome:
+    """At rest."""
+    samples, failed = idle.measure(peers, bench, amounts.idle_s)
+    return idle.result(in_order(samples, peers)), failed
+
+
+def run_startup(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Outcome:
+    """Launches."""
+    samples, failed = startup.measure(peers, bench, amounts.launches)
+    return report.startup_result(in_order(samples, peers)), failed
+
+
+BENCHMARKS: dict[str, Callable[[Sequence[Peer], Workbench, Amounts], Outcome]] = {
+    "echo": run_echo,
+    "throughput": run_throughput,
+    "file": run_file,
+    "stall": run_stall,
+    "events": run_events,
+    "large": run_large,
+    "idle": run_idle,
+    "startup": run_startup,
+}
 
 
 def in_order(samples: Mapping[str, Samples], peers: Sequence[Peer]) -> dict[str, Samples]:

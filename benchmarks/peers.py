@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.terminals import Poll, Terminal, read_until, settle
@@ -62,14 +62,21 @@ class Peer:
 class Session:
     """A peer's host, and its viewer when one was attached. `close` it whatever happens."""
 
-    def __init__(self, peer: Peer, program: Path) -> None:
+    def __init__(self, peer: Peer, program: Path, env: Mapping[str, str] | None = None) -> None:
         self.peer = peer
         self.name = peer.bench.fresh_name()
         self._attached: Terminal | None = None
-        self.own = self._open(peer.host_command(self.name, program))
+        self.own = self._open(peer.host_command(self.name, program), env or {})
 
-    def _open(self, command: Sequence[str | Path]) -> Terminal:
-        return Terminal(command, self.peer.env, self.peer.bench.directory)
+    def _open(self, command: Sequence[str | Path], env: Mapping[str, str]) -> Terminal:
+        return Terminal(command, {**self.peer.env, **env}, self.peer.bench.directory)
+
+    def open_viewer(self, env: Mapping[str, str] | None = None) -> Terminal:
+        """Launch a viewer, where the peer has one, and do not wait; one that was there is closed."""
+        if self._attached is not None:
+            self._attached.close()
+        self._attached = self._open(self.peer.viewer_command(self.name), env or {})
+        return self._attached
 
     @property
     def viewer(self) -> Terminal:
@@ -86,18 +93,16 @@ class Session:
         if read_until(self.own, [], READY, START_WITHIN_S) is None:
             raise self.failure(self.own, "the wrapped program did not start")
 
-    def attach(self) -> None:
+    def attach(self, env: Mapping[str, str] | None = None) -> None:
         """Attach a viewer where the peer has one, and wait until a key typed there is echoed there."""
         deadline = time.monotonic() + START_WITHIN_S
         if self.peer.has_viewer:
-            self._attached = self._open(self.peer.viewer_command(self.name))
+            self.open_viewer(env)
         while time.monotonic() < deadline:
             if self.viewer.ended and self._attached is not None:
                 # The host may not have been ready for viewers yet.
-                last, self._attached = self._attached, None
-                last.close()
                 settle([self.own], PROBE_EVERY_S, PROBE_EVERY_S)
-                self._attached = self._open(self.peer.viewer_command(self.name))
+                self.open_viewer(env)
             if self._probe():
                 settle(self.terminals, PROBE_EVERY_S)
                 return

@@ -90,7 +90,7 @@ def echo_result(samples: Mapping[str, EchoSamples]) -> Result:
 def throughput_result(samples: Samples, size_bytes: int) -> Result:
     """Medians of done and end times, and their ratios to the bare terminal's medians."""
     header = ["peer", "case", "n", "done p50 s", "range s", f"done × {BASE}"]
-    header += ["end at viewer p50 s", f"end × {BASE}", "end missed", "MB at viewer"]
+    header += ["end at viewer p50 s", f"end × {BASE}", "end missed", "right screen p50 s", "never right", "MB at viewer"]
     bare = samples.get(BASE, {}).get("unwatched", [])
     base_done_s = median([sample.done_s for sample in bare])
     base_end_s = median([sample.viewer_end_s for sample in bare])
@@ -107,7 +107,8 @@ def throughput_result(samples: Samples, size_bytes: int) -> Result:
         f"{size_bytes / 2**20:g} MiB of log lines through `cat`; times from the start of `cat`, "
         "taken by the wrapped program: starting the wrapper is not in them.",
         "done: `cat` has exited. end: the mark that follows showed at the viewer (missed: not within a minute). "
-        "Ratios: of the medians.",
+        "Ratios: of the medians. right screen: text and cursor at the viewer are what the command's terminal shows, "
+        "judged by xterm.js; never right: lines were lost.",
         "The wrapper's own terminal is read as fast as can be. `unwatched`: no viewer; `watched`: one viewer, "
         "read as fast as can be. `bare`, `script` and `ssh` have one terminal, which is both.",
         "MB at viewer below the input: the viewer was not sent every byte (tmux redraws; a naive viewer may lose some).",
@@ -130,6 +131,8 @@ def flood_figures(
         "viewer_end_p50_s": rounded(end_p50_s),
         "viewer_end_ratio_to_bare": rounded(ratio(end_p50_s, base_end_s)),
         "viewer_end_missed": missed,
+        "viewer_right_p50_s": rounded(median([sample.viewer_right_s for sample in samples])),
+        "viewer_never_right": sum(sample.viewer_right_s is None for sample in samples) if has_viewer else None,
         "viewer_p50_mb": rounded(median([sample.viewer_bytes / 1e6 for sample in samples])) if has_viewer else None,
         "samples": [asdict(sample) for sample in samples],
     }
@@ -146,6 +149,8 @@ def flood_cells(data: Mapping[str, Any], samples: Sequence[FloodSample]) -> list
         cell(data["viewer_end_p50_s"]),
         cell(data["viewer_end_ratio_to_bare"]),
         cell(data["viewer_end_missed"], 0),
+        cell(data["viewer_right_p50_s"]),
+        cell(data["viewer_never_right"], 0),
         cell(data["viewer_p50_mb"], 1),
     ]
 
@@ -209,14 +214,18 @@ def processor() -> str:
     return platform.machine()
 
 
-def write(result: Result, peers: Sequence[Peer], skipped: Mapping[str, str], *, record: bool) -> str:
+def versions_of(peers: Sequence[Peer]) -> dict[str, str]:
+    """Names and versions of what was measured."""
+    return {name: version for peer in peers for name, version in peer.versions().items()}
+
+
+def write(result: Result, versions: Mapping[str, str], skipped: Mapping[str, str], *, record: bool) -> str:
     """Write both files and return the table's text. Not `record`: under a name that git ignores."""
-    versions = {name: version for peer in peers for name, version in peer.versions().items()}
     about = {
         "benchmark": result.name,
         "when": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": machine(),
-        "versions": versions,
+        "versions": dict(versions),
         "skipped": dict(skipped),
     }
     text = markdown(result, about)

@@ -14,6 +14,7 @@ import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -153,14 +154,25 @@ def wait_exit(terminal: Terminal, others: Sequence[Terminal] = (), timeout_s: fl
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What one read brought, and when."""
+
+    at_ns: int
+    data: bytes
+
+
 class Drain(threading.Thread):
     """Reads one terminal as fast as it can and notes when `mark` went by.
 
-    `found_ns` is set once the mark was read; `size_bytes` counts everything. Stop it before closing the terminal.
+    `found_ns` is set once the mark was read; `size_bytes` counts everything; `chunks` are all that came where `keep` is true.
+    Stop it before closing the terminal.
     """
 
-    def __init__(self, terminal: Terminal, mark: bytes, name: str) -> None:
+    def __init__(self, terminal: Terminal, mark: bytes, name: str, *, keep: bool = False) -> None:
         super().__init__(name=f"drain-{name}", daemon=True)
+        self._keep = keep
+        self.chunks: list[Chunk] = []
         self._terminal = terminal
         self._mark = mark
         self._found = threading.Event()
@@ -183,6 +195,8 @@ class Drain(threading.Thread):
                 poll.poll(DRAIN_POLL_MS)
                 continue
             self.size_bytes += len(data)
+            if self._keep:
+                self.chunks.append(Chunk(time.monotonic_ns(), data))
             if self.found_ns is None and mark in end + data:
                 self.found_ns = time.monotonic_ns()
                 self._found.set()
@@ -197,6 +211,15 @@ class Drain(threading.Thread):
             if not self.is_alive():
                 break
         return self._found.is_set()
+
+    def wait_quiet(self, quiet_s: float, at_most_s: float) -> None:
+        """Until nothing has come for `quiet_s`, or `at_most_s` are over."""
+        deadline = time.monotonic() + at_most_s
+        while (now := time.monotonic()) < deadline and self.is_alive():
+            size_bytes = self.size_bytes
+            time.sleep(min(quiet_s, deadline - now))
+            if self.size_bytes == size_bytes:
+                return
 
     def stop(self) -> None:
         """Stop reading; the terminal may be closed when this returns."""

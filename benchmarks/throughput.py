@@ -11,24 +11,30 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.floods import END_MARK_WITHIN_S, FloodSize, done, draining, flooding
 from benchmarks.peers import Peer, Session
-from benchmarks.terminals import Drain, wait_exit
+from benchmarks.screens import Screens
+from benchmarks.terminals import Drain
 from benchmarks.workbench import Flood, Unavailable, Workbench
 
-DONE_WITHIN_S = 120.0
-END_MARK_WITHIN_S = 60.0
 # A peer that has used this much time has no further rounds.
 PEER_BUDGET_S = 120.0
+# A peer that draws screens may show the mark in a screen that is not its last.
+QUIET_S, QUIET_WITHIN_S = 0.3, 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class FloodSample:
-    """Seconds since the command began: until it was done, until the end mark showed; None where it never did."""
+    """Seconds since the command began: until it was done, until the end mark showed; None where it never did.
+
+    `viewer_right_s`: until the viewer's whole screen was right.
+    """
 
     round: int
     done_s: float
     own_end_s: float | None
     viewer_end_s: float | None
+    viewer_right_s: float | None
     viewer_bytes: int
 
 
@@ -36,20 +42,22 @@ Samples = dict[str, dict[str, list[FloodSample]]]
 CASES = ("unwatched", "watched")
 
 
-def measure(peers: Sequence[Peer], bench: Workbench, runs: int, size_bytes: int) -> tuple[Samples, dict[str, str]]:
+def measure(
+    peers: Sequence[Peer], bench: Workbench, runs: int, size_bytes: int, budget_s: float = PEER_BUDGET_S
+) -> tuple[Samples, dict[str, str]]:
     """`runs` rounds of all peers: samples by peer and case, and the reason for each peer that failed."""
     samples: Samples = defaultdict(lambda: defaultdict(list))
     failed: dict[str, str] = {}
     spent_s: dict[str, float] = defaultdict(float)
-    bench.log_file(size_bytes)
+    screens = bench.screens()
     for number in range(runs):
         for peer in random.sample(peers, len(peers)):
-            if peer.name in failed or spent_s[peer.name] > PEER_BUDGET_S:
+            if peer.name in failed or spent_s[peer.name] > budget_s:
                 continue
             began = time.monotonic()
             try:
                 for case in CASES if peer.has_viewer else CASES[:1]:
-                    sample = flood(peer, bench, number, size_bytes, watched=case == "watched")
+                    sample = flood(peer, bench, screens, number, size_bytes, watched=case == "watched")
                     samples[peer.name][case].append(sample)
             except Unavailable as reason:
                 failed[peer.name] = str(reason)
@@ -63,40 +71,37 @@ def describe(cases: dict[str, list[FloodSample]]) -> str:
     return ", ".join(f"{case} {samples[-1].done_s:.2f} s" for case, samples in cases.items())
 
 
-def flood(peer: Peer, bench: Workbench, number: int, size_bytes: int, *, watched: bool) -> FloodSample:
+def flood(peer: Peer, bench: Workbench, screens: Screens, number: int, size_bytes: int, *, watched: bool) -> FloodSample:
     """One command from start to end, with a viewer attached beforehand where `watched`."""
-    work = Flood(bench, size_bytes)
-    session = Session(peer, work.program)
-    drains: list[Drain] = []
-    try:
-        session.wait_ready()
+    with flooding(peer, bench, FloodSize(size_bytes)) as (work, session):
         if watched:
             session.attach()
+        seen = watched or not peer.has_viewer
         mark = work.mark.encode()
-        drains += (Drain(terminal, mark, f"{peer.name}-{i}") for i, terminal in enumerate(session.terminals))
-        return run_flood(work, session, drains, number)
-    finally:
-        for drain in drains:
-            drain.stop()
-        wait_exit(session.own, [each for each in session.terminals if each is not session.own])
-        session.close()
-        work.close()
+        drains = [Drain(each, mark, f"{peer.name}-{i}", keep=seen and i == 0) for i, each in enumerate(session.terminals)]
+        with draining(*drains):
+            return run_flood(work, session, drains, screens if seen else None, number)
 
 
-def run_flood(work: Flood, session: Session, drains: Sequence[Drain], number: int) -> FloodSample:
+def run_flood(work: Flood, session: Session, drains: Sequence[Drain], screens: Screens | None, number: int) -> FloodSample:
     """Let the command go, wait for its times and for the end mark at each terminal (the viewer's is first)."""
     work.go()
-    times = work.times(DONE_WITHIN_S, lambda: session.own.process.poll() is None)
-    if times is None:
-        raise session.failure(session.own, f"the command was not done in {DONE_WITHIN_S:.0f} s")
+    times = done(work, session)
     for drain in drains:
         drain.wait_found(END_MARK_WITHIN_S)
-    work.end()
-    ends = [None if drain.found_ns is None else (drain.found_ns - times.started_ns) / 1e9 for drain in drains]
+
+    def since_start(at_ns: int | None) -> float | None:
+        return None if at_ns is None else (at_ns - times.started_ns) / 1e9
+
+    right_ns = None
+    if screens is not None:
+        drains[0].wait_quiet(QUIET_S, QUIET_WITHIN_S)
+        right_ns = screens.judge(drains[0].chunks, work.mark.encode(), work.screen()).right_ns
     return FloodSample(
         round=number,
         done_s=(times.done_ns - times.started_ns) / 1e9,
-        own_end_s=ends[-1],
-        viewer_end_s=ends[0] if len(ends) > 1 or not session.peer.has_viewer else None,
-        viewer_bytes=drains[0].size_bytes if len(ends) > 1 or not session.peer.has_viewer else 0,
+        own_end_s=since_start(drains[-1].found_ns),
+        viewer_end_s=since_start(drains[0].found_ns) if screens is not None else None,
+        viewer_right_s=since_start(right_ns),
+        viewer_bytes=drains[0].size_bytes if screens is not None else 0,
     )

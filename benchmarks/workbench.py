@@ -22,10 +22,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks import workload
+from benchmarks.screens import Screens
 
 READY = workload.READY
 LOG_SEED = 20
 MARK_CHARS = 24
+SCREEN_BYTES = 64 * 1024
 
 
 class Unavailable(Exception):
@@ -41,7 +43,7 @@ class Workbench(AbstractContextManager["Workbench"]):
         self._stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
         self._soketi: dict[str, str] | Unavailable | None = None
         self.soketi_version = ""
-        self._log: Path | None = None
+        self._screens: Screens | None = None
         self._count = 0
         self.env = self._clean_environment()
 
@@ -82,19 +84,37 @@ class Workbench(AbstractContextManager["Workbench"]):
                 raise
         return dict(self._soketi)
 
-    def _start_soketi(self) -> dict[str, str]:
-        # The tests' own server, so that both run the same one; it reports a missing Node in pytest's way.
+    def node(self) -> Any:
+        """The tests' own Node, with their packages; raises Unavailable."""
+        # It reports what is missing in pytest's way.
         try:
             import pytest
 
             from tests.support.node import installed_node
-            from tests.support.soketi import SoketiServer
         except ImportError as error:
-            raise Unavailable(f"Soketi needs the test extra ({error.name} is missing)") from error
+            raise Unavailable(f"Node needs the test extra ({error.name} is missing)") from error
         try:
-            node = installed_node()
-            server = self._stack.enter_context(SoketiServer(node))
+            return installed_node()
         except (OSError, RuntimeError, pytest.skip.Exception, pytest.fail.Exception) as error:
+            print(f"node: {error}", file=sys.stderr)
+            raise Unavailable("Node and its packages could not be installed") from None
+
+    def screens(self) -> Screens:
+        """Terminals to compare with, started at the first call; raises Unavailable."""
+        if self._screens is None:
+            node = self.node()
+            self._screens = Screens(node.binary, node.root)
+            self.on_close(self._screens.close)
+        return self._screens
+
+    def _start_soketi(self) -> dict[str, str]:
+        # The tests' own server, so that both run the same one.
+        node = self.node()
+        from tests.support.soketi import SoketiServer
+
+        try:
+            server = self._stack.enter_context(SoketiServer(node))
+        except (OSError, RuntimeError) as error:
             print(f"soketi: {error}", file=sys.stderr)
             raise Unavailable("Soketi could not be installed or started") from None
         package = json.loads((node.modules / "@soketi" / "soketi" / "package.json").read_text())
@@ -121,11 +141,11 @@ class Workbench(AbstractContextManager["Workbench"]):
         return self.program("stty raw -echo", f"printf '{READY.decode()}\\r\\n'", "exec cat")
 
     def log_file(self, size_bytes: int) -> Path:
-        """The same log lines in every run; made once. Lower case only, so that no part of it equals a mark."""
-        if self._log is None:
-            self._log = self.directory / "log"
-            self._log.write_bytes(log_lines(size_bytes))
-        return self._log
+        """The same log lines in every run; made once a size. Lower case only, so that no part of it equals a mark."""
+        path = self.directory / f"log-{size_bytes}"
+        if not path.exists():
+            path.write_bytes(log_lines(size_bytes))
+        return path
 
 
 def log_lines(size_bytes: int) -> bytes:
@@ -169,9 +189,14 @@ class FloodTimes:
 
 
 class Flood:
-    """One throughput workload: the program to wrap, and the pipes that start it and bring its times back."""
+    """One throughput workload: the program to wrap, and the pipes that start it and bring its times back.
 
-    def __init__(self, bench: Workbench, size_bytes: int) -> None:
+    The log of `size_bytes` is written `repeats` times, by one `cat`.
+    """
+
+    def __init__(self, bench: Workbench, size_bytes: int, repeats: int = 1) -> None:
+        self.log = bench.log_file(size_bytes)
+        self._repeats = repeats
         self.mark = new_mark()
         directory = Path(tempfile.mkdtemp(dir=bench.directory))
         for name in ("go", "report"):
@@ -179,9 +204,18 @@ class Flood:
         # Opened for both directions: neither end waits for the other, and the program sees the end when we close.
         self._go = os.open(directory / "go", os.O_RDWR)
         self._report = os.open(directory / "report", os.O_RDWR | os.O_NONBLOCK)
-        words = (sys.executable, "-I", "-S", workload.__file__, directory / "go", directory / "report")
-        command = " ".join(f"'{word}'" for word in (*words, bench.log_file(size_bytes), self.mark))
+        words = (sys.executable, "-I", "-S", workload.__file__, directory / "go", directory / "report", self.mark)
+        command = " ".join(f"'{word}'" for word in (*words, *[self.log] * repeats))
         self.program = bench.program(f"exec {command}")
+
+    def output(self) -> bytes:
+        """What the program writes, as its terminal makes it: a carriage return before each line's end."""
+        written = b"%s\n%s\r\n%s\r\n" % (READY, self.log.read_bytes() * self._repeats, self.mark.encode())
+        return written.replace(b"\n", b"\r\n")
+
+    def screen(self) -> bytes:
+        """The end of that, which leaves the same screen."""
+        return self.log.read_bytes()[-SCREEN_BYTES:].replace(b"\n", b"\r\n") + b"\r\r\n%s\r\r\n" % self.mark.encode()
 
     def go(self) -> None:
         """Let the program begin."""
