@@ -1,5 +1,5 @@
 // Draws streams on xterm.js, the viewers' terminal in browsers, and tells what it then shows.
-// In: a JSON line for each terminal, {cols, rows, data: [base64, ...]}. Out: a JSON line for each, its state.
+// In: a JSON line for each terminal, {cols, rows, data: [base64 or {cols, rows}, ...]}. Out: a JSON line for each, its state.
 "use strict";
 const readline = require("readline");
 const { createRequire } = require("module");
@@ -38,7 +38,10 @@ async function draw({ cols, rows, data }) {
   terminal.unicode.activeVersion = "11";
   let title = "";
   terminal.onTitleChange((text) => { title = text; });
-  for (const chunk of data) await new Promise((done) => terminal.write(Buffer.from(chunk, "base64"), done));
+  for (const chunk of data) {
+    if (typeof chunk === "string") await new Promise((done) => terminal.write(Buffer.from(chunk, "base64"), done));
+    else terminal.resize(chunk.cols, chunk.rows);
+  }
   const active = terminal.buffer.active;
   const core = terminal._core;
   const state = {
