@@ -50,6 +50,11 @@ PUSHER_EVENT_BYTES = 10_240
 PUSHER_CLIENT_EVENTS_PER_S = 10
 SOKETI_EVENT_BYTES = 100_000
 MAX_TOKEN_CHARACTERS = 4096
+# As people write them, in seconds; a month is 30 days.
+_PERIODS_S = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86_400.0, "day": 86_400.0}
+_PERIODS_S["month"] = 30 * 86_400.0
+_MULTIPLES = {"": 1, "k": 1000, "m": 1_000_000}
+LEAST_BUDGET = 20  # one event for one viewer costs 2, and half of a budget comes back only by and by
 
 
 class Mode(enum.Enum):
@@ -148,6 +153,37 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(bare).is_loopback
     except ValueError:
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """So many messages in so long; ``text`` is how the user put it."""
+
+    messages: float
+    period_s: float
+    text: str
+
+
+def parse_rate(name: str, value: str) -> float:
+    """Events a second, out of ``5``, ``5/s`` or ``300/min``; 0 for ``none``. Raises ConfigError naming ``name``."""
+    if value.lower() == "none":
+        return 0.0
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(?:/(s|sec|min))?", value.lower())
+    per_s = float(found[1]) / _PERIODS_S[found[2] or "s"] if found else 0.0
+    if not 0.01 <= per_s <= 1000:
+        raise ConfigError(name, "is not a rate of 0.01 to 1000 events a second", "for example 5, 5/s or 300/min; or none")
+    return per_s
+
+
+def parse_budget(name: str, value: str) -> Budget:
+    """Messages in a period, out of ``50k/day``, ``200000/day`` or ``1M/month``. Raises ConfigError naming ``name``."""
+    found = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([km]?)/(min|h|hour|d|day|month)", value.lower())
+    if found is None:
+        raise ConfigError(name, "is not a number of messages in a period", "for example 50k/day, 2k/hour or 1M/month")
+    messages = float(found[1]) * _MULTIPLES[found[2]]
+    if messages < LEAST_BUDGET:
+        raise ConfigError(name, f"is less than {LEAST_BUDGET} messages", "an event costs one message and one for each viewer")
+    return Budget(messages, _PERIODS_S[found[3]], value)
 
 
 class _Reader:

@@ -17,6 +17,7 @@ from codewrap.config import (
     PUSHER_EVENT_BYTES,
     SECRET_NAMES,
     SOKETI_EVENT_BYTES,
+    Budget,
     Gateway,
     Mode,
     Settings,
@@ -26,6 +27,8 @@ from codewrap.config import (
     decode_master_key,
     is_loopback,
     load,
+    parse_budget,
+    parse_rate,
     read_environment,
 )
 from codewrap.errors import EXIT_USAGE, ConfigError
@@ -61,6 +64,50 @@ def broker_of(values: Mapping[str, str], **flags: bool) -> dict[str, object]:
         "event_bytes",
     )
     return {name: getattr(settings.broker, name) for name in names} | {"warnings": settings.warnings}
+
+
+# -- what it may cost --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "per_s"),
+    [("5", 5), ("5/s", 5), ("0.5", 0.5), ("300/min", 5), ("1/MIN", 1 / 60), ("10/sec", 10), ("none", 0), ("None", 0)],
+)
+def test_a_rate_is_events_a_second_or_a_minute(text: str, per_s: float) -> None:
+    assert parse_rate("--max-rate", text) == pytest.approx(per_s)
+
+
+@pytest.mark.parametrize(
+    ("text", "messages", "period_s"),
+    [
+        ("50k/day", 50_000, 86_400),
+        ("200000/day", 200_000, 86_400),
+        ("200000/d", 200_000, 86_400),
+        ("1M/month", 1_000_000, 2_592_000),
+        ("1.5m/month", 1_500_000, 2_592_000),
+        ("2K/hour", 2000, 3600),
+        ("2k/h", 2000, 3600),
+        ("60/min", 60, 60),
+    ],
+)
+def test_a_budget_is_messages_in_a_period(text: str, messages: float, period_s: float) -> None:
+    assert parse_budget("--budget", text) == Budget(messages, period_s, text)
+
+
+@pytest.mark.parametrize("text", ["", "fast", "0", "-1", "0.001", "1001", "5/day", "5//s", "1e3", "5 /s", "٥", "9" * 5000])
+def test_a_rate_that_is_none_is_refused_by_its_name(text: str) -> None:
+    with pytest.raises(ConfigError, match="--max-rate: is not a rate") as caught:
+        parse_rate("--max-rate", text)
+    assert caught.value.exit_status == EXIT_USAGE
+
+
+@pytest.mark.parametrize(
+    "text", ["", "50k", "k/day", "50k/week", "50k/s", "-50k/day", "50kk/day", "50 k/day", "1e5/day", "19/day", "0/day", "٥/day"]
+)
+def test_a_budget_that_is_none_is_refused_by_its_name(text: str) -> None:
+    with pytest.raises(ConfigError, match="--budget: is ") as caught:
+        parse_budget("--budget", text)
+    assert caught.value.exit_status == EXIT_USAGE
 
 
 # -- which server ------------------------------------------------------------------------------------------------------

@@ -69,6 +69,15 @@ def amount(size: int) -> str:
     raise AssertionError("unreachable")
 
 
+def count(number: float) -> str:
+    """Numbers as people say them: 950, 1.2k, 35k, 1.3M."""
+    for limit, unit in ((999.5, ""), (999_500.0, "k"), (float("inf"), "M")):
+        if number < limit:
+            value = number / {"": 1, "k": 1000, "M": 1_000_000}[unit]
+            return f"{value:.1f}{unit}" if unit and value < 9.95 else f"{value:.0f}{unit}"
+    raise AssertionError("unreachable")
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them: 0.4 s, 12 s, 3 min 5 s, 2 h 1 min."""
     if seconds < 10:

@@ -13,6 +13,7 @@ from codewrap.cli import console, environment
 from codewrap.protocol.channels import printable
 from codewrap.store import files
 from codewrap.store.sessions import SessionRecord, SessionStore
+from codewrap.store.spent import Spent
 
 
 def ls(
@@ -22,7 +23,9 @@ def ls(
     here = environment.current()
     records = SessionStore(files.runtime_directory(here.values)).running()
     if as_json:
-        sys.stdout.write(json.dumps([record.public() for record in records], ensure_ascii=False) + "\n")
+        now = time.time()
+        shown = [record.public() | {"spent": record.spent().public(now)} for record in records]
+        sys.stdout.write(json.dumps(shown, ensure_ascii=False) + "\n")
     elif records:
         _show(records)
     else:
@@ -36,10 +39,20 @@ def _show(records: list[SessionRecord]) -> None:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for title in ("NAME", "SINCE", "MODE", "RELAY", "COMMAND"):
+    for title in ("NAME", "SINCE", "MODE", "RELAY", "MESSAGES", "COMMAND"):
         table.add_column(title, overflow="fold")
     for record in records:
-        age = console.duration(max(0.0, time.time() - record.started_at))
+        now = time.time()
+        age = console.duration(max(0.0, now - record.started_at))
         command = escape(printable(" ".join(record.command), 60))
-        table.add_row(record.name, age, record.mode, escape(record.endpoint), command)
+        table.add_row(record.name, age, record.mode, escape(record.endpoint), _messages(record.spent(), now), command)
     Console(highlight=False).print(table)
+
+
+def _messages(spent: Spent, now: float) -> str:
+    """So many, so many a day at this rate, and what is left of a budget."""
+    if not spent.messages:
+        return "0"
+    left = spent.budget_left(now)
+    rest = "" if left is None else f", {console.count(max(0.0, left))} left"
+    return f"{console.count(spent.messages)}, {console.count(spent.per_day(now))}/day{rest}"

@@ -9,7 +9,7 @@ import socket
 import termios
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ import typer
 from codewrap import config
 from codewrap.cli import console, environment, names
 from codewrap.cli.environment import Environment
-from codewrap.config import Mode, Settings
+from codewrap.config import Budget, Mode, Settings
 from codewrap.errors import CodewrapError, ConfigError, StoreError
 from codewrap.host.link import UplinkLaunch, UplinkLink, uplink_command
 from codewrap.host.session import HostSession, Outcome, flush_standard_streams, in_foreground, original_environment
@@ -26,6 +26,7 @@ from codewrap.protocol.channels import check_session_name, printable
 from codewrap.protocol.geometry import Size
 from codewrap.store import files, sessionlog
 from codewrap.store.sessions import SessionRecord, SessionStore, process_start
+from codewrap.store.spent import read_spent
 from codewrap.terminal.child import Child, PtyOptions, get_size, replace_process, start_on_pipes, start_on_pty
 from codewrap.terminal.local import RawTerminal
 from codewrap.terminal.wakeup import SignalWakeup
@@ -56,6 +57,8 @@ class RunOptions:
     read_only: bool
     quiet: bool
     json: bool
+    max_rate: float | None = None
+    budget: Budget | None = None
 
 
 def run(
@@ -72,6 +75,12 @@ def run(
     read_only: Annotated[
         bool, typer.Option("--read-only", "-r", envvar="CODEWRAP_READ_ONLY", help="Nobody else may type.")
     ] = False,
+    max_rate: Annotated[
+        str | None, typer.Option("--max-rate", envvar="CODEWRAP_MAX_RATE", help="Events a second at most: 5, 300/min, none.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", envvar="CODEWRAP_BUDGET", help="Messages to keep within: 50k/day, 2k/hour.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", envvar="CODEWRAP_QUIET", help="No lines of our own.")] = False,
     as_json: Annotated[bool, typer.Option("--json", envvar="CODEWRAP_JSON", help="One JSON object on stderr instead.")] = False,
     mode: Annotated[
@@ -84,7 +93,9 @@ def run(
     Options of CMD need no "--". Exit status: CMD's own; 128+n when signal n killed it; 127 not found, 126 not executable,
     125 codewrap failed, 2 usage.
     """
-    options = RunOptions(name, pty, cols, rows, not no_encrypt, read_only, quiet, as_json)
+    most = None if max_rate is None else config.parse_rate("--max-rate", max_rate)
+    within = None if budget is None else config.parse_budget("--budget", budget)
+    options = RunOptions(name, pty, cols, rows, not no_encrypt, read_only, quiet, as_json, most, within)
     here = environment.current()
     settings = config.load(here.values, mode, tls=tls)
     console.leave(Run(command, options, here, settings).run())
@@ -144,7 +155,7 @@ class Run:
                 log.close()
         if link.never_ran:
             sessionlog.delete(log.directory)
-        self._summarize(outcome)
+        self._summarize(outcome, log.directory)
         return outcome.exited.status
 
     # -- build -------------------------------------------------------------------------------------------------
@@ -239,6 +250,8 @@ class Run:
             "size": [self._size.rows, self._size.cols],
             "log_directory": record.log_directory,
             "user": environment.user_name(self._here.values),
+            "max_rate": self._options.max_rate,
+            "budget": asdict(self._options.budget) if self._options.budget else None,
             "listen_fd": hub.fileno() if hub is not None else -1,
             "hub": record.hub,
             "broker": broker_values(self._settings) if self._settings.mode is Mode.DIRECT else None,
@@ -296,7 +309,7 @@ class Run:
         # A line of ours in the middle of a full-screen program would spoil it: kept for the end.
         self._notices.append(printable(text, 300))
 
-    def _summarize(self, outcome: Outcome) -> None:
+    def _summarize(self, outcome: Outcome, log_directory: Path) -> None:
         if self._options.json or self._options.quiet:
             return
         for text in dict.fromkeys(self._notices):
@@ -306,12 +319,27 @@ class Run:
         exited = outcome.exited
         how = f"killed by signal {exited.signal}" if exited.signal is not None else f"exit {exited.code}"
         parts = [how, console.duration(outcome.duration_s), f"{console.amount(outcome.output_bytes)} of output"]
-        if outcome.uplink:
-            watchers, events = outcome.uplink["peak_watchers"], outcome.uplink["events"]
-            parts.append(f"{watchers} watching at most, {events} events sent")
+        parts += self._costs(outcome.uplink, log_directory)
         if outcome.restarts:
             parts.append(f"the link was restarted {outcome.restarts} times")
         console.say(f"session {self._name} ended: " + ", ".join(parts))
+
+    def _costs(self, report: dict[str, Any], log_directory: Path) -> list[str]:
+        """Who watched, and what that cost; as far as it is written down where the uplink still delivers."""
+        parts = []
+        if report:
+            parts.append(f"{report['peak_watchers']} watching at most")
+        elif (spent := read_spent(log_directory)) is not None:
+            report = spent.public(time.time())
+        if report:
+            size = f" ({console.amount(report['bytes'])})" if report["events"] else ""
+            parts.append(f"{report['events']} events sent{size}")
+        if report.get("messages"):
+            a_day = console.count(report["messages_per_day_estimate"])
+            parts.append(f"about {console.count(report['messages'])} messages ({a_day} a day at this rate)")
+        if report.get("refused"):
+            parts.append(f"{report['refused']} publishes failed")
+        return parts
 
 
 def _hex(size: int) -> str:

@@ -30,6 +30,7 @@ from codewrap.uplink.follower import LogFollower
 from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import UplinkPlan
 from codewrap.uplink.session import UplinkSession
+from codewrap.uplink.spending import CostPlan, Spending
 
 if TYPE_CHECKING:
     from codewrap.broker.serving import HubServer
@@ -87,7 +88,8 @@ class Uplink:
         if self._configuration["mode"] == "embedded":
             self._start_hub()
         driver = self._driver()
-        session = UplinkSession(plan, self._host, follower, driver.wake)
+        spending = Spending(_cost_plan(self._configuration), self._directory, time.monotonic())
+        session = UplinkSession(plan, self._host, follower, driver.wake, spending=spending)
         parts = with_retries(lambda: self._connect(session.deliver), self._stopped, self._notice)
         if parts is not None:
             composer = self._composer(plan, follower, parts.limits)
@@ -176,6 +178,12 @@ class Uplink:
         if finished:
             with contextlib.suppress(CodewrapError):
                 sessionlog.delete(self._directory)
+
+
+def _cost_plan(configuration: dict[str, Any]) -> CostPlan:
+    budget = configuration.get("budget")
+    rate = configuration.get("max_rate")
+    return CostPlan(rate) if budget is None else CostPlan(rate, budget["messages"], budget["period_s"], budget["text"])
 
 
 def _access(broker: dict[str, Any]) -> Access:

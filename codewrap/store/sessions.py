@@ -18,6 +18,7 @@ from typing import Any
 from codewrap.errors import SessionNameTaken, StoreError
 from codewrap.protocol.channels import is_session_name
 from codewrap.store.files import write_private
+from codewrap.store.spent import Spent, read_spent
 
 _SUFFIX = ".json"
 _MAX_RECORD_BYTES = 32 * 1024 * 1024  # a command line may have megabytes, and JSON makes six bytes of some
@@ -39,6 +40,10 @@ class SessionRecord:
     started_at: float
     log_directory: str
     hub: dict[str, Any] | None = field(default=None, repr=False)
+
+    def spent(self) -> Spent:
+        """What it has spent so far at its broker; the uplink writes that down every few seconds."""
+        return read_spent(Path(self.log_directory)) or Spent(since=self.started_at)
 
     def public(self) -> dict[str, Any]:
         """What `ls --json` shows: everything but keys."""

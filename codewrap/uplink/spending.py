@@ -28,7 +28,7 @@ _SLOT_S = RECENT_S / _SLOTS
 
 @dataclass(frozen=True, slots=True)
 class CostPlan:
-    """What a session may spend: events a second, and messages in a period. None: as much as it takes."""
+    """What a session may spend: messages in a period, events a second. None: as many as it takes; no rate set, and 0 for none."""
 
     events_per_s: float | None = None
     budget_messages: float | None = None
@@ -68,15 +68,27 @@ class Spending:
         self._budget: Budget | None = None
         if plan.budget_messages is not None:
             self._budget = Budget(plan.budget_messages, plan.budget_period_s, known.budget_left(wall()))
-        self._pace = Pace(RateLimit(plan.events_per_s) if plan.events_per_s else None, self._budget)
-        if earlier is not None and plan.events_per_s:
-            self._pace.hold_until(now_s + max(1.0, 1 / plan.events_per_s))  # what left just before the crash is not known
+        self._resumed_s = None if earlier is None else now_s
+        self._pace = self._paced_by(plan.events_per_s)
         self._present = _Present()
         self._hurried = 0
         self._hurried_until_s = 0.0
         self._ending = self._told = self._changed = False
         self._typed, self._typed_counted = [0, 0], [0, 0]
         self._write_at_s = 0.0
+
+    def _paced_by(self, events_per_s: float | None) -> Pace:
+        if not events_per_s:
+            return Pace(None, self._budget)
+        pace = Pace(RateLimit(events_per_s), self._budget)
+        if self._resumed_s is not None:  # what left just before the crash is not known
+            pace.hold_until(self._resumed_s + max(1.0, 1 / events_per_s))
+        return pace
+
+    def keep_below(self, events_per_s: float) -> None:
+        """The broker is one where each event costs: its rate holds where none is set."""
+        if self._plan.events_per_s is None:
+            self._pace = self._paced_by(events_per_s)
 
     # -- what happens around us --------------------------------------------------------------------------------
 

@@ -44,6 +44,24 @@ def test_amounts(size: int, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (999.7, "1.0k"),
+        (1000, "1.0k"),
+        (9949, "9.9k"),
+        (9960, "10k"),
+        (172_800, "173k"),
+        (999_600, "1.0M"),
+        (123_456_789, "123M"),
+    ],
+)
+def test_counts(number: float, said: str) -> None:
+    assert console.count(number) == said
+
+
+@pytest.mark.parametrize(
     ("seconds", "said"),
     [
         (0.04, "0.0 s"),

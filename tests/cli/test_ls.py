@@ -11,6 +11,7 @@ import pytest
 
 from codewrap.cli.attach import complete_session
 from codewrap.store.sessions import SessionRecord, SessionStore, process_start
+from codewrap.store.spent import BudgetLeft, Spent, write_spent
 from tests.support.cli import CommandLine
 
 
@@ -19,7 +20,9 @@ def codewrap(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)
 
 
-def add(codewrap: CommandLine, name: str, command: list[str], pid_started: str | None = None) -> SessionRecord:
+def add(
+    codewrap: CommandLine, name: str, command: list[str], pid_started: str | None = None, log_directory: str = "/nowhere"
+) -> SessionRecord:
     """A session that this process runs."""
     directory = codewrap.directory / "runtime" / "codewrap"
     directory.mkdir(mode=0o700, exist_ok=True)
@@ -34,7 +37,7 @@ def add(codewrap: CommandLine, name: str, command: list[str], pid_started: str |
         read_only=False,
         command=command,
         started_at=time.time() - 125,
-        log_directory="/nowhere",
+        log_directory=log_directory,
         hub={"port": 1, "app_id": "1", "key": "hush-key", "secret": "hush-secret", "master_key": "hush"},
     )
     SessionStore(directory).create(record)
@@ -64,9 +67,31 @@ def test_what_runs_is_a_table(codewrap: CommandLine) -> None:
 def test_what_runs_is_json_without_keys(codewrap: CommandLine) -> None:
     record = add(codewrap, "build", ["make", "zażółć"])
     done = codewrap("ls", "--json")
-    assert json.loads(done.out) == [record.public()]
+    nothing = {"events": 0, "bytes": 0, "messages": 0, "refused": 0, "budget": None}
+    nothing |= {"messages_per_day_estimate": 0, "messages_per_day_mean": 0}
+    assert json.loads(done.out) == [record.public() | {"spent": nothing}]
     assert "hush" not in done.out
     assert "zażółć" in done.out
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [(None, "300, 86k/day"), (BudgetLeft(50_000, 86_400.0, 1240.0, 25_000.0, 1e-9), "300, 86k/day, 1.2k left")],
+)
+def test_what_a_session_has_spent_so_far_is_shown(
+    codewrap: CommandLine, tmp_path: Path, budget: BudgetLeft | None, said: str
+) -> None:
+    now = time.time()
+    spent = Spent(now - 5, now - 1000, 100, 5000, 300, 2, ((now - 30, 300),), budget)
+    write_spent(tmp_path, spent)
+    add(codewrap, "build", ["make"], log_directory=str(tmp_path))
+    (row,) = [line for line in codewrap("ls", COLUMNS="160").out.splitlines() if "build" in line]
+    assert said in row
+    (shown,) = json.loads(codewrap("ls", "--json").out)
+    expected = spent.public(now)
+    mean = expected.pop("messages_per_day_mean")
+    assert 0 < shown["spent"].pop("messages_per_day_mean") <= mean
+    assert shown["spent"] == expected
 
 
 def test_the_shell_completes_names(codewrap: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,37 @@ def test_what_is_said_goes_to_stderr_and_names_the_session(codewrap: CommandLine
     assert "6 B of output" in lines[-1]
 
 
+@pytest.mark.parametrize(
+    ("options", "environ"),
+    [
+        (["--max-rate", "fast"], {}),
+        (["--budget", "50k"], {}),
+        ([], {"CODEWRAP_MAX_RATE": "fast"}),
+        ([], {"CODEWRAP_BUDGET": "50k"}),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_one_line_and_the_command_does_not_run(
+    codewrap: CommandLine, options: list[str], environ: dict[str, str]
+) -> None:
+    done = codewrap("run", *options, "echo", "ran", **environ)
+    assert (done.status, done.out) == (2, "")
+    (line,) = done.err.splitlines()
+    assert line.startswith("codewrap: --")
+    assert "for example" in line
+
+
+def test_limits_may_stand_in_the_env_file(codewrap: CommandLine) -> None:
+    codewrap.dotenv("CODEWRAP_MAX_RATE=5", "CODEWRAP_BUDGET=50k/day", "CODEWRAP_QUIET=1")
+    assert codewrap("run", "echo", "ran").out == "ran\n"
+    codewrap.dotenv("CODEWRAP_MAX_RATE=5", "CODEWRAP_BUDGET=much")
+    assert codewrap("run", "echo", "ran").status == 2
+
+
+def test_a_session_that_nobody_watched_cost_nothing_and_says_nothing_of_it(codewrap: CommandLine) -> None:
+    said = codewrap("run", "--name", "build", "true").err.splitlines()[-1]
+    assert "messages" not in said
+
+
 def test_one_json_object_is_said_to_programs(codewrap: CommandLine) -> None:
     done = codewrap("run", "--json", "--name", "build", "--read-only", "true")
     (line,) = done.err.splitlines()

@@ -15,6 +15,7 @@ import pytest
 
 from codewrap.errors import SessionNameTaken, StoreError
 from codewrap.store.sessions import SessionRecord, SessionStore, is_alive, process_start
+from codewrap.store.spent import Spent, write_spent
 
 ALIVE = SessionRecord(
     name="demo",
@@ -65,6 +66,13 @@ def test_a_record_shows_no_keys() -> None:
     assert "never-shown" not in str(ALIVE.public())
     assert ALIVE.public()["command"] == ["sh", "-c", "true"]
     assert "pid_started" not in ALIVE.public()
+
+
+def test_a_record_leads_to_what_its_session_has_spent(tmp_path: Path) -> None:
+    record = replace(ALIVE, log_directory=str(tmp_path))
+    assert record.spent() == Spent(since=record.started_at)
+    write_spent(tmp_path, Spent(at=20.0, since=10.0, messages=7))
+    assert record.spent().messages == 7
 
 
 def test_a_live_session_keeps_its_name(store: SessionStore) -> None:
