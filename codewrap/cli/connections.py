@@ -17,6 +17,7 @@ from codewrap.config import PUSHER_CLIENT_EVENTS_PER_S, Broker, Gateway
 from codewrap.errors import CodewrapError, RemoteProtocolError, TransportError
 from codewrap.protocol import channels, frames
 from codewrap.protocol.pacing import BrokerLimits
+from codewrap.protocol.roles import TAKES_CLIENT_OUTPUT
 from codewrap.transport.base import (
     AppCredentials,
     Authorization,
@@ -46,6 +47,8 @@ class HostParts:
     subscriber: Subscriber
     output_secret: Callable[[str], bytes | None]
     limits: BrokerLimits
+    client_event_interval_s: float | None = None
+    """Seconds between two client events that the broker takes; None: publishing is as quick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ def member_of(user: str, role: str) -> Callable[[str], tuple[str, dict[str, obje
 
     def member(socket_id: str) -> tuple[str, dict[str, object]]:
         suffix = hashlib.sha256(socket_id.encode()).hexdigest()[:12]
-        return f"{_user_id(user)}.{suffix}", {"name": channels.printable(user, 60), "role": role}
+        info: dict[str, object] = {"name": channels.printable(user, 60), "role": role, TAKES_CLIENT_OUTPUT: True}
+        return f"{_user_id(user)}.{suffix}", info
 
     return member
 
@@ -143,7 +147,9 @@ def direct_host(access: Access, user: str, deliver: Deliver) -> HostParts:
     authorizer = SecretAuthorizer(access.credentials, access.master_key, member_of(user, "host"))
     publisher = PusherPublisher(access.credentials, access.api, event_bytes=access.event_bytes)
     subscriber = PysherSubscriber(access.ws, authorizer, deliver)
-    return HostParts(publisher, subscriber, KnownSecrets(authorizer), BrokerLimits(event_bytes=access.event_bytes))
+    limits = BrokerLimits(event_bytes=access.event_bytes)
+    interval_s = input_interval_s(PUSHER_CLIENT_EVENTS_PER_S if access.hosted else None)
+    return HostParts(publisher, subscriber, KnownSecrets(authorizer), limits, interval_s)
 
 
 def gateway_host(gateway: Gateway, session: str, user: str, deliver: Deliver) -> HostParts:
@@ -158,7 +164,8 @@ def gateway_host(gateway: Gateway, session: str, user: str, deliver: Deliver) ->
     publisher = GatewayPublisher(client, session, found.event_bytes)
     keys = KnownSecrets(HttpAuthorizer(gateway.url, gateway.token, role="host", name=user))
     subscriber = PysherSubscriber(found.broker, authorizer, deliver)
-    return HostParts(publisher, subscriber, keys, BrokerLimits(event_bytes=found.event_bytes))
+    limits = BrokerLimits(event_bytes=found.event_bytes)
+    return HostParts(publisher, subscriber, keys, limits, input_interval_s(found.client_events_per_s))
 
 
 class GatewayPublisher:

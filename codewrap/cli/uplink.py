@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 from codewrap.cli.connections import Access, HostParts, direct_host, gateway_host, member_of, with_retries
 from codewrap.config import Gateway
 from codewrap.errors import CodewrapError
+from codewrap.protocol import channels
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Decoder, Kind, Message
 from codewrap.protocol.pacing import BrokerLimits
+from codewrap.protocol.sealing import SEED_BYTES
 from codewrap.store import sessionlog
 from codewrap.transport.base import AppCredentials, Deliver, Endpoint
 from codewrap.uplink.composer import Composer, ScreenState
@@ -29,6 +31,7 @@ from codewrap.uplink.driving import LoopDriver, PollDriver
 from codewrap.uplink.follower import LogFollower
 from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import UplinkPlan
+from codewrap.uplink.quickpath import QuickPath, QuickRules
 from codewrap.uplink.session import UplinkSession
 from codewrap.uplink.spending import CostPlan, Spending
 
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 
 RESUME_BYTES = 4 * 1024 * 1024
+# At the hosted service every event costs, and is counted by the day: what is faster than this nobody reads.
+HOSTED_EVENTS_PER_S = 10.0
 # Where processors are short the command comes first, and the host that reads it.
 NICENESS = 5
 
@@ -93,10 +98,12 @@ class Uplink:
         parts = with_retries(lambda: self._connect(session.deliver), self._stopped, self._notice)
         if parts is not None:
             composer = self._composer(plan, follower, parts.limits)
+            if parts.client_event_interval_s:  # it limits those, so it is the hosted service, or like it
+                spending.keep_below(HOSTED_EVENTS_PER_S)
             gc.collect()
             gc.freeze()  # what is here now stays: the collector need not look at it with every keystroke
             try:
-                session.begin(composer, parts.publisher, parts.subscriber, parts.output_secret)
+                session.begin(composer, parts.publisher, parts.subscriber, parts.output_secret, _quick_path(plan, parts))
                 driver.run(session)
             finally:
                 parts.subscriber.close()
@@ -178,6 +185,14 @@ class Uplink:
         if finished:
             with contextlib.suppress(CodewrapError):
                 sessionlog.delete(self._directory)
+
+
+def _quick_path(plan: UplinkPlan, parts: HostParts) -> QuickPath | None:
+    if parts.client_event_interval_s is None:
+        return None
+    output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
+    rules = QuickRules(parts.client_event_interval_s)
+    return QuickPath(plan.session, output_channel, parts.subscriber.send, rules, os.urandom(SEED_BYTES))
 
 
 def _cost_plan(configuration: dict[str, Any]) -> CostPlan:

@@ -17,6 +17,7 @@ FORBIDDEN_IN_NAMES = ("private-", "presence-", "cache-", "client-")
 
 EVENT_INPUT = "input"
 EVENT_CLIENT_INPUT = "client-input"
+EVENT_CLIENT_OUTPUT = "client-output"
 EVENT_SYNC = "sync"
 EVENT_CLIENT_SYNC = "client-sync"
 
@@ -77,7 +78,7 @@ def parse_channel(channel: str) -> SessionChannel:
 
 
 def output_channel(session: str, *, encrypted: bool) -> str:
-    """Where the host speaks: `output`, `screen`, `resize`, `ack`, `notice`, `exit`."""
+    """Where the host speaks: `output`, `screen`, `resize`, `beat`, `ack`, `notice`, `exit`."""
     role = ChannelRole.SEALED_OUTPUT if encrypted else ChannelRole.OUTPUT
     return f"{role.value}{session}"
 
@@ -93,7 +94,7 @@ def sealed_input_channel(session: str) -> str:
 
 
 def presence_channel(session: str) -> str:
-    """Who is here; carries `client-sync` and `sync`."""
+    """Who is here; carries `client-sync`, `sync` and `client-output`."""
     return ChannelRole.PRESENCE.value + session
 
 

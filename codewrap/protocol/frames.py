@@ -167,7 +167,10 @@ class Resize:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """A viewer asks for what it lacks: from ``offset`` of ``epoch`` ("" where it has nothing yet)."""
+    """A viewer asks for what it lacks: from ``offset`` of ``epoch`` ("" where it has nothing yet).
+
+    ``want`` is "screen", "bytes", or "nothing": it leaves.
+    """
 
     epoch: str
     offset: int
@@ -265,8 +268,8 @@ def decode_viewer(text: str) -> ViewerFrame:
             return Resize(fields.id("epoch"), fields.id("writer"), fields.size())
         case "sync":
             want = fields.text("want", 16)
-            if want not in {"screen", "bytes"}:
-                raise RemoteProtocolError("sync asks for neither screen nor bytes")
+            if want not in {"screen", "bytes", "nothing"}:
+                raise RemoteProtocolError("sync asks for neither screen, bytes nor nothing")
             return Sync(fields.id("epoch", empty=True), fields.offset("from"), want)
     raise RemoteProtocolError("unknown type of frame")
 

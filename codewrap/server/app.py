@@ -157,7 +157,11 @@ class _Server:
         identity = self._gatekeeper.identify(request)
         fields = await self._fields(request)
         asked = ChannelRequest(
-            _field(fields, "socket_id"), _field(fields, "channel_name"), fields.get("role"), fields.get("name")
+            _field(fields, "socket_id"),
+            _field(fields, "channel_name"),
+            fields.get("role"),
+            fields.get("name"),
+            fields.get("client_output"),
         )
         return JSONResponse(self._signer.channel(identity.user, identity.role, asked))
 

@@ -15,7 +15,7 @@ import pusher
 
 from codewrap.errors import RemoteProtocolError
 from codewrap.protocol.channels import ChannelRole, parse_channel
-from codewrap.protocol.roles import Role, is_user, may_subscribe, played, shown_name
+from codewrap.protocol.roles import TAKES_CLIENT_OUTPUT, Role, is_user, may_subscribe, played, shown_name
 from codewrap.server.refusals import bad_request, forbidden
 from codewrap.transport.base import AppCredentials
 
@@ -25,12 +25,13 @@ SOCKET_PART_CHARACTERS = 12
 
 @dataclass(frozen=True, slots=True)
 class ChannelRequest:
-    """What a client asks at `/pusher/auth`: texts as they came. ``role`` and ``name`` are ours, and may be missing."""
+    """What a client asks at `/pusher/auth`: texts as they came. Those that may be missing are ours."""
 
     socket_id: str
     channel: str
     role: str | None = None
     name: str | None = None
+    client_output: str | None = None
 
 
 class Signer:
@@ -62,7 +63,7 @@ class Signer:
             raise forbidden(f"a {role.value} may not subscribe to this channel")
         data = None
         if channel.role is ChannelRole.PRESENCE:
-            data = _member(user, role, socket_id, asked.name)
+            data = _member(user, role, socket_id, asked)
         answer = self._pusher.authenticate(asked.channel, socket_id, data)
         return {name: value if isinstance(value, str) else value.decode("ascii") for name, value in answer.items()}
 
@@ -86,8 +87,10 @@ def presence_id(user: str, socket_id: str) -> str:
     return f"{user}.{hashlib.sha256(socket_id.encode()).hexdigest()[:SOCKET_PART_CHARACTERS]}"
 
 
-def _member(user: str, role: Role, socket_id: str, name: str | None) -> dict[str, object]:
-    info = {"name": shown_name(name or "", user), "role": role.value}
+def _member(user: str, role: Role, socket_id: str, asked: ChannelRequest) -> dict[str, object]:
+    info: dict[str, object] = {"name": shown_name(asked.name or "", user), "role": role.value}
+    if asked.client_output == "1":
+        info[TAKES_CLIENT_OUTPUT] = True
     return {"user_id": presence_id(user, socket_id), "user_info": info}
 
 

@@ -39,6 +39,7 @@ SCHEMAS: dict[str, Schema] = {
         {
             "role": {"enum": ["viewer", "writer", "host"], "description": "What to be; writer where it is missing."},
             "name": {"type": "string", "description": "How to be shown to others."},
+            "client_output": {"enum": ["1"], "description": "Output that comes as a signed client event is understood."},
         },
         closed=False,
     ),

@@ -99,7 +99,7 @@ class HttpAuthorizer:
         self._web.close()
 
     def _ask(self, path: str, **fields: str) -> dict[str, object]:
-        form = urllib.parse.urlencode({**fields, "role": self._role, "name": self._name})
+        form = urllib.parse.urlencode({**fields, "role": self._role, "name": self._name, "client_output": "1"})
         headers = {"Content-Type": _FORM, "Authorization": f"Bearer {self._token}"}
         answer = self._web.request("POST", path, form.encode("ascii"), headers)
         if answer.status != 200:

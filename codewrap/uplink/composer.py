@@ -106,7 +106,8 @@ class Composer:
         self._acks: dict[str, int] = {}
         self._ack_due_s: float | None = None
         self._notices: list[Notice] = []
-        self._end_said = False
+        self.end_said = False
+        """The end has left, after everything else."""
         self._end_again_s = 0.0
         self._flood_screen_due_s = 0.0
         self.watchers = 0
@@ -133,11 +134,11 @@ class Composer:
         self._screen_wanted = True
         self._scrollback_wanted = self._scrollback_wanted or joined
         self._beat_wanted = self._beat_wanted or (joined and self.key is not None)
-        self._end_said = False
+        self.end_said = False
 
     def want_bytes(self, offset: int) -> None:
         """Somebody lacks the bytes from ``offset`` on. Requests that overlap become one answer."""
-        self._end_said = False  # the event that said so may be what is lacking
+        self.end_said = False  # the event that said so may be what is lacking
         end = min(offset + REPLAY_BYTES, self._live)
         if end <= offset:
             self._beat_wanted = True
@@ -217,7 +218,7 @@ class Composer:
 
     def wait_s(self, now_s: float) -> float | None:
         """Seconds until `compose` has something to say; None when nothing is in sight."""
-        again_s = self._end_again_s if self._end_said else self._beats.next_s()
+        again_s = self._end_again_s if self.end_said else self._beats.next_s()
         waits = [self._news_wait_s(now_s), None if again_s is None else max(0.0, again_s - now_s)]
         return min((wait_s for wait_s in waits if wait_s is not None), default=None) if self.watchers else None
 
@@ -228,7 +229,7 @@ class Composer:
     def _news_wait_s(self, now_s: float) -> float | None:
         if self._screen_wanted or self._replays or self._beat_wanted or self._notices or self._sizes_due():
             return 0.0
-        ended = self._follower.ending is not None and not self._end_said
+        ended = self._follower.ending is not None and not self.end_said
         if self._too_far_behind() and not ended:
             return max(0.0, self._flood_screen_due_s - now_s)
         if self._size_news or self._live < self._follower.end or ended:
@@ -269,7 +270,7 @@ class Composer:
         del self._notices[: batch.notices]
         if batch.replayed is not None:
             self._forget_replayed(*batch.replayed)
-        self._end_said = self._end_said or batch.ended
+        self.end_said = self.end_said or batch.ended
 
     def _say(self, batch: Batch, frame: HostFrame) -> None:
         batch.texts.append((frame.event, frames.encode(frame)))
@@ -412,7 +413,7 @@ class Composer:
         due_s = self._beats.next_s()
         due = due_s is not None and now_s >= due_s
         wanted = self._beat_wanted and (not batch.texts or self.key is not None)
-        if (wanted or (due and not batch.texts)) and not batch.ended and not self._end_said:
+        if (wanted or (due and not batch.texts)) and not batch.ended and not self.end_said:
             batch.again = not batch.texts
             self._say(batch, Beat(self._epoch, batch.live_to, self._sizes_seen, self.key))
             self._beats.done += due
@@ -425,9 +426,9 @@ class Composer:
         ending = self._follower.ending
         if ending is None or batch.live_to < self._follower.end or batch.replayed is not None:
             return
-        if self._end_said and (batch.texts or now_s < self._end_again_s):
+        if self.end_said and (batch.texts or now_s < self._end_again_s):
             return
-        batch.again = self._end_said
+        batch.again = self.end_said
         batch.ended = True
         self._end_again_s = now_s + END_AGAIN_S
         self._say(batch, Ended(self._epoch, ending.offset, ending.code, ending.signal))

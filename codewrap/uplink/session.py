@@ -18,6 +18,7 @@ from codewrap.protocol.frames import Sync
 from codewrap.protocol.hostlink import Kind, Message
 from codewrap.protocol.pacing import MAX_BATCH
 from codewrap.transport.base import (
+    ClientEventsRefused,
     ConnectionState,
     Event,
     MemberAdded,
@@ -32,9 +33,11 @@ from codewrap.transport.base import (
     SubscriptionFailed,
 )
 from codewrap.uplink.composer import FEED_BYTES, Batch, Composer
+from codewrap.uplink.farewell import Farewell
 from codewrap.uplink.follower import LogFollower
 from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import InputPath, SecretOf, UplinkPlan
+from codewrap.uplink.quickpath import QuickPath
 from codewrap.uplink.spending import CostPlan, Spending
 from codewrap.uplink.watchers import Watchers
 
@@ -54,6 +57,10 @@ LINGER_S = 5.0
 # Who still lacks something asks within a second, and again; each answer begins this anew.
 LINGER_WATCHED_S = 3.0
 LINGER_MOST_S = 600.0
+# Who asked so shortly before it left may not have had the answer.
+JUST_ASKED_S = 3.0
+# With nobody here the end of the waiting is looked for this often.
+FAREWELL_LOOK_S = 1.0
 
 
 @dataclass(slots=True)
@@ -102,6 +109,9 @@ class UplinkSession:
         self._publisher: Publisher | None = None
         self._output_secret: SecretOf = lambda _: None
         self._input_path: InputPath | None = None
+        self._quick: QuickPath | None = None
+        self._farewell = Farewell()
+        self._asked_s = float("-inf")
         self._finishing = False
         self._said_done = False
         self._leave_at_s: float | None = None
@@ -111,7 +121,6 @@ class UplinkSession:
         self._host_gone = False
         self._armed = False
         self._arm_at_s = 0.0
-        self._connected = False
         self._feed_at_s = 0.0
 
     # -- called from other threads -----------------------------------------------------------------------------
@@ -136,9 +145,18 @@ class UplinkSession:
         """What to wait for; None once the host is gone."""
         return None if self._host_gone else self._host
 
-    def begin(self, composer: Composer, publisher: Publisher, subscriber: Subscriber, output_secret: SecretOf) -> None:
+    def begin(
+        self,
+        composer: Composer,
+        publisher: Publisher,
+        subscriber: Subscriber,
+        output_secret: SecretOf,
+        quick: QuickPath | None = None,
+    ) -> None:
         """``output_secret`` gives the key of the output channel; it may block and raise CodewrapError."""
         self._composer = composer
+        self._quick = quick
+        composer.key = quick.key if quick is not None else None
         self._publisher = publisher
         self._output_secret = output_secret
         self._input_path = InputPath(self._plan, self._host, subscriber.shared_secret)
@@ -174,7 +192,7 @@ class UplinkSession:
         if self._composer.lag_bytes:
             waits.append(0.0 if self._composer.lag_bytes > self._max_lag_bytes else self._feed_at_s - now_s)
         if self._leave_at_s is not None:
-            waits.append(self._leave_at_s - now_s)
+            waits.append(self._leave_at_s - now_s if self._composer.watchers else FAREWELL_LOOK_S)
         if not self._armed and not self._host_gone:
             waits.append(self._arm_at_s - now_s)
         return max(0.0, min(waits)) if waits else None
@@ -252,8 +270,8 @@ class UplinkSession:
             self._spending.keep(now_s)
             self._host.send(Message(Kind.DONE, {**self._spending.report(now_s), "peak_watchers": self._peak_watchers}))
             self._leave_at_s = min(self._leave_at_s, now_s + LINGER_WATCHED_S) if watched else self._leave_at_s
-        if not watched and (self._connected or not self._peak_watchers):
-            return True
+        if not watched:
+            return self._farewell.is_over(self._finished_s, now_s)
         if not delivered and (paced_s := self._spending.wait_s(now_s)):
             self._leave_at_s = max(self._leave_at_s, now_s + paced_s + LINGER_S)
         return now_s >= min(self._leave_at_s, self._finished_s + LINGER_MOST_S)
@@ -268,19 +286,28 @@ class UplinkSession:
                     self._watchers.clear()
                     for member in members:
                         self._watchers.add(member.user_id, member.info)
+                    self._farewell.connected()
+                    self._farewell.came(len(self._watchers.viewers))
                     self._counted(new=bool(self._watchers.viewers))
                     self._spending.somebody_moved(self._clock(), came=True)  # we did
                     self._mind_hosts()
                 case MemberAdded(member=member):
-                    self._counted(new=self._watchers.add(member.user_id, member.info))
+                    new = self._watchers.add(member.user_id, member.info)
+                    self._farewell.came(int(new))
+                    self._counted(new=new)
                     self._spending.somebody_moved(self._clock(), came=True)
                     self._mind_hosts()
                 case MemberRemoved(member=member):
-                    self._watchers.remove(member.user_id)
+                    if self._watchers.remove(member.user_id):
+                        now_s = self._clock()
+                        self._farewell.left(now_s, heard=self._composer.end_said and now_s - self._asked_s > JUST_ASKED_S)
                     self._counted(new=False)
                     self._spending.somebody_moved(self._clock(), came=False)
                 case Received(channel=channel) if channel == self._presence_channel:
                     self._request(event)
+                case ClientEventsRefused() if self._quick is not None:
+                    self._quick.refused(self._clock())
+                    self._composer.want_beat()
                 case SubscriptionFailed(reason=reason):
                     self._refused(reason)
                 case StateChanged():
@@ -293,10 +320,11 @@ class UplinkSession:
             self._notice(f"another host runs a session {self._plan.session!r} on this server: choose another --name")
 
     def _state_changed(self, event: StateChanged) -> None:
-        self._connected = event.state is ConnectionState.CONNECTED
+        connected = event.state is ConnectionState.CONNECTED
         if event.state is ConnectionState.FAILED:
             self._refused(event.reason)
-        if not self._connected:
+        if not connected:
+            self._farewell.disconnected(len(self._watchers.viewers), self._clock())
             self._watchers.clear()
             self._counted(new=False)
 
@@ -321,6 +349,10 @@ class UplinkSession:
             return
         if not isinstance(frame, Sync) or not self._watchers.viewers:
             return
+        if frame.want == "nothing":
+            self._farewell.goodbye()
+            return
+        self._asked_s = self._clock()
         ours = frame.epoch == self._plan.epoch
         if frame.want == "bytes":
             self._composer.want_bytes(frame.offset if ours else 0)
@@ -370,6 +402,12 @@ class UplinkSession:
             if not most:
                 return False
             texts = batch.texts[self._batch_said : self._batch_said + most]
+            if self._quick is not None and self._watchers.all_quick and len(batch.texts) == 1:
+                sent_bytes = self._quick.take(texts[0], seal, now_s)
+                if sent_bytes:
+                    self._batch_said = 1
+                    self._spending.published(1, sent_bytes, now_s)
+                    continue
             events = [Event(self._output_channel, name, seal(text)) for name, text in texts]
             publisher.publish(events)
             self._batch_said += len(events)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from codewrap.protocol.roles import TAKES_CLIENT_OUTPUT
+
 
 @dataclass(slots=True)
 class Watchers:
@@ -12,6 +14,8 @@ class Watchers:
     viewers: set[str] = field(default_factory=set)
     writers: set[str] = field(default_factory=set)
     """Those of the viewers who may type: they hear what others type."""
+    quick: set[str] = field(default_factory=set)
+    """Viewers that understand output in client events."""
     hosts: set[str] = field(default_factory=set)
 
     def add(self, user_id: str, info: dict[str, object]) -> bool:
@@ -21,14 +25,26 @@ class Watchers:
             self.writers.add(user_id)
         new = user_id not in known
         known.add(user_id)
+        if known is self.viewers and info.get(TAKES_CLIENT_OUTPUT) is True:
+            self.quick.add(user_id)
         return new and known is self.viewers
 
-    def remove(self, user_id: str) -> None:
+    @property
+    def all_quick(self) -> bool:
+        """Somebody is here, and everybody understands output in client events."""
+        return bool(self.viewers) and self.quick == self.viewers
+
+    def remove(self, user_id: str) -> bool:
+        """True when it was a viewer."""
+        known = user_id in self.viewers
         self.viewers.discard(user_id)
         self.writers.discard(user_id)
+        self.quick.discard(user_id)
         self.hosts.discard(user_id)
+        return known
 
     def clear(self) -> None:
         self.viewers.clear()
         self.writers.clear()
+        self.quick.clear()
         self.hosts.clear()

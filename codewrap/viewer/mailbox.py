@@ -28,21 +28,21 @@ class Mailbox:
         self._read_fd, self._write_fd = os.pipe()
         self._woken = False
         self._at_once: Callable[[Received], bool] | None = None
-        self._output_channel = ""
+        self._is_output: Callable[[Received], bool] = lambda _: False
         for fd in (self._read_fd, self._write_fd):
             os.set_blocking(fd, False)
 
     def fileno(self) -> int:
         return self._read_fd
 
-    def handle_at_once(self, channel: str, handler: Callable[[Received], bool]) -> None:
-        """``handler`` gets events of ``channel`` under ``busy``; it returns whether the loop must look."""
-        self._output_channel = channel
+    def handle_at_once(self, is_output: Callable[[Received], bool], handler: Callable[[Received], bool]) -> None:
+        """``handler`` gets the events that ``is_output`` names, under ``busy``; it returns whether the loop must look."""
+        self._is_output = is_output
         self._at_once = handler
 
     def deliver(self, event: SubscriberEvent) -> None:
         """The subscriber's callback: one call at a time."""
-        if isinstance(event, Received) and self._at_once is not None and event.channel == self._output_channel:
+        if isinstance(event, Received) and self._at_once is not None and self._is_output(event):
             if not self._events and self.busy.acquire(blocking=False):
                 try:
                     look = self._at_once(event)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from codewrap.errors import EXIT_LOST, RemoteProtocolError
-from codewrap.protocol import channels, frames
+from codewrap.protocol import channels
 from codewrap.protocol.frames import Ended, Output, Screen
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import strip_reports
@@ -32,6 +32,7 @@ from codewrap.transport.base import (
     SubscriptionFailed,
 )
 from codewrap.viewer.attendance import Attendance, Departure
+from codewrap.viewer.hearing import Hearing
 from codewrap.viewer.httppath import SendOverHttp
 from codewrap.viewer.keys import Action, KeyFilter
 from codewrap.viewer.linkstate import LinkState
@@ -54,7 +55,7 @@ from codewrap.viewer.upstream import InputRules, Upstream
 
 LAST_WORDS_S = 1.0
 # What need not be looked at while the terminal is behind: a screen makes good for it.
-_DRAWN = (Output.event, Screen.event)
+_DRAWN = (Output.event, Screen.event, channels.EVENT_CLIENT_OUTPUT)
 _LEAVE_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -107,12 +108,13 @@ class ViewerSession:
         self._skipped = 0
         self._lost_bytes = 0
         self._output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
+        self._hearing = Hearing(plan.session, subscriber.shared_secret, encrypted=plan.encrypted)
         self._presence_channel = channels.presence_channel(plan.session)
 
     def run(self, terminal: RawTerminal | None, stdin_fd: int) -> Departure:
         """Until the session ends, the person detaches, or it is lost. ``stdin_fd`` is -1 where nothing is to be typed."""
         self._terminal, self._stdin_fd = terminal, stdin_fd
-        self._mailbox.handle_at_once(self._output_channel, self._output_at_once)
+        self._mailbox.handle_at_once(self._hearing.is_host, self._output_at_once)
         for channel in self._channels():
             self._subscriber.subscribe(channel)
         self._subscriber.start()
@@ -120,6 +122,7 @@ class ViewerSession:
             while self._departure is None:
                 self._turn(wakeup)
         with self._mailbox.busy:
+            self._upstream.leave(self._receiver.epoch, self._receiver.offset)
             self._screen.leave()
             self._stdout.drain(LAST_WORDS_S)
             self._stderr.drain(LAST_WORDS_S)
@@ -209,7 +212,7 @@ class ViewerSession:
         for event in self._mailbox.take():
             now_s = self._clock()
             match event:
-                case Received(channel=channel) if channel == self._output_channel:
+                case Received() if self._hearing.is_host(event):
                     self._output(event, now_s)
                 case StateChanged():
                     self._state_changed(event, now_s)
@@ -240,10 +243,8 @@ class ViewerSession:
             self._receiver.repaint()  # let the terminal catch up; a screen makes good what is dropped here
             return
         try:
-            frame = frames.decode_host(event.data)
+            frame = self._hearing.frame(event, self._receiver.key)
         except RemoteProtocolError:
-            return
-        if frame.event != event.name:
             return
         self._attendance.answered = True
         for effect in self._receiver.receive(frame, now_s):
@@ -309,6 +310,9 @@ class ViewerSession:
     def _mind_host(self, now_s: float) -> None:
         ended = self._receiver.ended
         self._departure = self._attendance.verdict(now_s)
+        if self._departure is not None and self._attendance.answered and not self._on_terminal:
+            text = f"{self._departure.text}; its output from byte {self._receiver.offset} on did not arrive"
+            self._departure = Departure(self._departure.status, text)
         if ended is not None and self._attendance.too_late(now_s):
             self._departure = self._ended_unseen(ended)
 
@@ -332,7 +336,7 @@ class ViewerSession:
             data, action = self._keys.feed(strip_reports(data))
         if not self._plan.read_only:
             self._upstream.type(data, self._receiver.epoch, self._clock())
-        elif data in (b"q", b"\x03"):
+        elif data[-1:] in (b"q", b"\x03"):
             action = Action.DETACH
         if action is not None:
             self._act(action)

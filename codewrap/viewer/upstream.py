@@ -109,6 +109,12 @@ class Upstream:
             return
         self._http.send(Event(self._presence_channel, channels.EVENT_SYNC, text))
 
+    def leave(self, epoch: str, offset: int) -> None:
+        """Say that nothing is lacking: a host whose command has ended need not wait for us."""
+        if epoch and self._client_events:
+            text = frames.encode(Sync(epoch, offset, "nothing"))
+            self._subscriber.send(self._presence_channel, channels.EVENT_CLIENT_SYNC, text)
+
     def wait_s(self, now_s: float, *, connected: bool) -> float | None:
         """Seconds until `send` or `expire` has something to do; None when nothing is under way."""
         waits = [self.sender.wait_s(now_s)]

@@ -12,7 +12,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from codewrap.errors import RemoteProtocolError
-from codewrap.protocol.sealing import KEY_BYTES, NONCE_BYTES, largest_plain, seal, sealed_size, shared_secret, unseal
+from codewrap.protocol.sealing import (
+    KEY_BYTES,
+    NONCE_BYTES,
+    SEED_BYTES,
+    SigningKey,
+    largest_plain,
+    seal,
+    sealed_size,
+    shared_secret,
+    unseal,
+    verified,
+)
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "protocol.json").read_text(encoding="utf-8"))["sealed"]
 KEY, NONCE = bytes(range(KEY_BYTES)), bytes(NONCE_BYTES)
@@ -102,3 +113,42 @@ JSON_VALUES = st.recursive(
 def test_garbage_never_raises_anything_else(text: str) -> None:
     with pytest.raises(RemoteProtocolError):
         unseal(text, KEY)
+
+
+# -- signatures ------------------------------------------------------------------------------------------------
+
+HOST = SigningKey(bytes(SEED_BYTES))
+# RFC 8032, 7.1, test 1: a seed and its public key.
+RFC_SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+RFC_PUBLIC = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+
+
+def test_public_keys_are_those_of_the_standard() -> None:
+    assert SigningKey(RFC_SEED).public == RFC_PUBLIC
+
+
+@given(text=st.text(max_size=300))
+def test_what_the_host_signed_is_taken(text: str) -> None:
+    assert verified(HOST.sign(text, "channel"), HOST.public, "channel") == text
+
+
+@pytest.mark.parametrize(
+    ("signed", "key", "channel"),
+    [
+        (HOST.sign("text", "channel"), SigningKey(b"x" * SEED_BYTES).public, "channel"),
+        (HOST.sign("text", "channel"), HOST.public, "another channel"),
+        (HOST.sign("text", "channel").replace('text"}', 'test"}'), HOST.public, "channel"),
+        (HOST.sign("a\nb", "channel"), HOST.public, "channel\na"),
+        ("", HOST.public, "channel"),
+        ("[]", HOST.public, "channel"),
+        ("{}", HOST.public, "channel"),
+        ('{"signature":"","text":"text"}', HOST.public, "channel"),
+        ('{"signature":1,"text":"text"}', HOST.public, "channel"),
+        ('{"signature":"AAAA","text":1}', HOST.public, "channel"),
+        (HOST.sign("1", "channel").replace(':"1"', ":1"), HOST.public, "channel"),
+        (HOST.sign("text", "channel"), b"short", "channel"),
+    ],
+)
+def test_what_anybody_else_signed_is_refused(signed: str, key: bytes, channel: str) -> None:
+    with pytest.raises(RemoteProtocolError):
+        verified(signed, key, channel)

@@ -57,6 +57,13 @@ def test_two_sockets_of_one_user_are_two_members() -> None:
         presence_id("alice.x", "1.1")
 
 
+@pytest.mark.parametrize(("asked", "told"), [("1", {"client_output": True}), (None, {}), ("yes", {})])
+def test_who_understands_output_in_client_events_is_known_to_the_host(asked: str | None, told: dict[str, bool]) -> None:
+    request = ChannelRequest(SOCKET, "presence-command-build", None, "Ada", asked)
+    answer = SIGNER.channel("alice", Role.VIEWER, request)
+    assert json.loads(answer["channel_data"])["user_info"] == {"name": "Ada", "role": "viewer", **told}
+
+
 @pytest.mark.parametrize("name", [None, "", "\x00"])
 def test_whoever_gives_no_name_is_shown_by_the_user(name: str | None) -> None:
     answer = SIGNER.channel("alice", Role.VIEWER, ChannelRequest(SOCKET, "presence-command-build", None, name))

@@ -78,6 +78,7 @@ class TestHttpAuthorizer:
             "channel_name": "private-a",
             "role": "writer",
             "name": "anna & co",
+            "client_output": "1",
         }
 
     def test_the_servers_channel_data_and_key_are_used(self) -> None:

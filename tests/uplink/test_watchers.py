@@ -42,3 +42,17 @@ def test_a_link_that_is_lost_forgets_all() -> None:
     watchers.add("host", {"role": "host"})
     watchers.clear()
     assert (watchers.hosts, watchers.viewers) == (set(), set())
+
+
+def test_all_are_quick_while_everybody_understands_client_output() -> None:
+    watchers = Watchers()
+    assert not watchers.all_quick
+    watchers.add("anna", {"client_output": True})
+    watchers.add("host", {"role": "host"})
+    assert watchers.all_quick
+    watchers.add("browser", {"client_output": "yes"})
+    assert not watchers.all_quick
+    watchers.remove("browser")
+    assert watchers.all_quick
+    watchers.clear()
+    assert not watchers.all_quick

@@ -27,7 +27,7 @@ def with_handler(*, look: bool = False) -> tuple[Mailbox, list[str]]:
         handled.append(event.data)
         return look
 
-    mailbox.handle_at_once(OUTPUT, handle)
+    mailbox.handle_at_once(lambda event: event.channel == OUTPUT, handle)
     return mailbox, handled
 
 

@@ -436,7 +436,7 @@ def test_a_note_can_be_read_before_a_screen_is_asked_for_that_takes_it_away() ->
 def test_another_size_of_the_session_asks_for_its_screen() -> None:
     def script(viewer: Attached) -> None:
         viewer.begins()
-        viewer.says(Resized("run", 0, Size(rows=5, cols=30)))
+        viewer.says(Resized("run", 0, Size(rows=5, cols=30), 1))
         assert viewer.request().epoch == ""
         viewer.types(b"\x1d")
 
@@ -660,7 +660,7 @@ def test_what_is_piped_in_is_typed() -> None:
 def test_output_is_handled_in_the_thread_that_brings_it_while_the_loop_waits() -> None:
     mailbox = Mailbox()
     handled: list[Received] = []
-    mailbox.handle_at_once("out", lambda event: handled.append(event) is not None)
+    mailbox.handle_at_once(lambda event: event.channel == "out", lambda event: handled.append(event) is not None)
     event = Received("out", "output", "x")
     mailbox.deliver(event)
     assert handled == [event]
@@ -675,7 +675,7 @@ def test_output_is_handled_in_the_thread_that_brings_it_while_the_loop_waits() -
 
 def test_output_beyond_the_bound_is_dropped_and_noticed_and_nothing_else_is() -> None:
     mailbox = Mailbox()
-    mailbox.handle_at_once("out", lambda _: False)
+    mailbox.handle_at_once(lambda event: event.channel == "out", lambda _: False)
     with mailbox.busy:
         for number in range(3000):
             mailbox.deliver(Received("out", "output", str(number)))

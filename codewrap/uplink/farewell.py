@@ -1,0 +1,51 @@
+"""How long an uplink stays after its session's end: until those who watched have heard of it, or had the time to come back. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+
+# A viewer without a host gives up after this; one without a connection has tried several times by then.
+ABSENT_S = 30.0
+
+
+class Farewell:
+    """Counts viewers that went away without having heard the end. The caller passes the time."""
+
+    def __init__(self) -> None:
+        self._ever = False
+        self._known = False
+        self._said_goodbye = 0
+        self._away_since: deque[float] = deque()
+
+    def came(self, viewers: int) -> None:
+        """So many viewers are new here; those who were away are taken to be among them."""
+        self._ever = self._ever or viewers > 0
+        for _ in range(min(viewers, len(self._away_since))):
+            self._away_since.popleft()
+
+    def goodbye(self) -> None:
+        """A viewer says that it lacks nothing and leaves."""
+        self._said_goodbye += 1
+
+    def left(self, now_s: float, *, heard: bool) -> None:
+        """A viewer has left. Of one that said no goodbye it is not known whether it meant to: ``heard`` if it knows the end."""
+        if self._said_goodbye:
+            self._said_goodbye -= 1
+        elif not heard:
+            self._away_since.append(now_s)
+
+    def connected(self) -> None:
+        """Who is here is known (again)."""
+        self._known = True
+
+    def disconnected(self, viewers: int, now_s: float) -> None:
+        """Our own link is gone, with so many viewers at its other end."""
+        self._known = False
+        self._said_goodbye = 0
+        self._away_since.extend([now_s] * viewers)
+
+    def is_over(self, ended_s: float, now_s: float) -> bool:
+        """Whether nobody is left to hear of an end at ``ended_s``, when no viewer is here."""
+        if not self._ever or now_s - ended_s >= ABSENT_S:
+            return True
+        return self._known and all(now_s - since_s >= ABSENT_S for since_s in self._away_since)
