@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from codewrap.protocol.sequences import CSI_LIMIT, INTERMEDIATE_LIMIT, SequenceCutter
+from codewrap.protocol.sequences import CSI_LIMIT, INTERMEDIATE_LIMIT, STRING_LIMIT, SequenceCutter
 
 TITLE_LIMIT: Final = 256
 """Characters of a title; more would be shown nowhere."""
@@ -27,8 +27,9 @@ REPEAT_LIMIT: Final = 999
 """Largest repeat count: REP is used within a row, and multiplies what must be drawn."""
 
 # 1001 is left out of the mouse modes: a terminal in it stops until the program answers. 3 and 40 resize, 2 is VT52
-# mode; 2031 and 2048 make the terminal speak on its own.
-_MOUSE_MODES: Final = (9, 1000, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 1016)
+# mode; 2031 and 2048 make the terminal speak on its own. 1007 is on in most terminals and off in some: nobody could put
+# it back.
+_MOUSE_MODES: Final = (9, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016)
 _MODES: Final = frozenset((1, 5, 6, 7, 12, 25, 45, 47, 66, 69, *_MOUSE_MODES, 1047, 1048, 1049, 2004, 2026))
 _ANSI_MODES: Final = frozenset((4, 20))
 _SCREEN_MODES: Final = frozenset((47, 1047, 1049))
@@ -66,8 +67,14 @@ _SILENT: Final = bytes((*range(0x07), *range(0x10, 0x18), 0x19, *range(0x1C, 0x2
 _SILENT_WITH_ABORTS: Final = _SILENT + b"\x18\x1a"
 _DRAWING_CONTROL: Final = re.compile(rb"[\x07-\x0f]+")
 _NUMBER: Final = re.compile(rb"\d+")
-_CONTROL_CHARACTER: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+# Controls, and what turns text round or is not seen, which makes one title look like another. Not the joiners: scripts and
+# emoji need them.
+_NOT_IN_TITLES: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_TAB_STOPS: Final = re.compile(rb"\x1b(?:H|\[[03]?g)")
 _KEYBOARD: Final = re.compile(rb"(?P<way>[<>=])(?P<number>\d{0,2})(?:;(?P<how>[1-3]))?")
+_ALL: Final = 1 << 60
 _COUNTED: Final = frozenset(b"@ABCDEFGHILMPSTXZ`adefrb")
 
 _COLOUR: Final = rb"(?:\#[0-9A-Fa-f]{3,12}|rgba?:[0-9A-Fa-f]{1,4}(?:/[0-9A-Fa-f]{1,4}){2,3}|[A-Za-z][A-Za-z0-9 ]{0,31})"
@@ -88,6 +95,9 @@ Leaves the alternate screen. Neither clears nor moves the cursor on purpose; the
 
 _INSTEAD_OF_RIS: Final = SOFT_RESET + b"\x1b[H\x1b[2J"
 
+KEYBOARD_STACK_LIMIT: Final = 4
+"""Entries of a session on the terminal's keyboard stack. Terminals hold about eight and drop the oldest: the viewer's own."""
+
 
 class Sanitizer:
     """Lets through the safe subset of one output stream. One for each stream and viewer; not shared by threads.
@@ -101,25 +111,32 @@ class Sanitizer:
         self._allow_clipboard = allow_clipboard
         self._cutter = SequenceCutter()
         self._alternate = False
-        self._keyboard_depth = [0, 0]  # entries pushed on the main and on the alternate screen's stack
+        # Entries pushed on the main and on the alternate screen's stack; those beyond the limit are ours to count alone.
+        self._keyboard_depth = [0, 0]
+        self._tab_stops_changed = False
 
     def feed(self, data: bytes) -> bytes:
         """Return what of ``data``, and of what was held back before, may be written to the viewer's terminal."""
         block = self._cutter.feed(data.translate(None, _SILENT))
-        plain = b"\x1b" not in block
-        if block.isascii():
-            return block.translate(None, _SILENT_WITH_ABORTS) if plain else _REFUSED.sub(self._replace, block)
-        return _REFUSED.sub(self._replace, _well_formed(block))
+        if block.isascii() and b"\x1b" not in block:
+            return block.translate(None, _SILENT_WITH_ABORTS)
+        safe = _REFUSED.sub(self._replace, _well_formed(block))
+        if not self._tab_stops_changed:
+            self._tab_stops_changed = _TAB_STOPS.search(safe) is not None
+        return safe
 
-    def restore(self) -> bytes:
+    def restore(self, cols: int = 80) -> bytes:
         """What undoes everything let through so far: write it when the viewer leaves. Forgets what was held back.
+
+        ``cols`` is how wide the terminal is now: tab stops go back to every eighth column of it.
 
         The cursor stays where it is: resetting margins homes it, and so does leaving an alternate screen that does not show.
         """
-        leave = self._popped(64) + b"\x1b[?1049l" if self._alternate else b""
-        self._alternate = False
+        leave = self._left_alternate()
+        tab_stops = b"\r\x1b[3g" + b"\x1b[8C\x1bH" * ((cols - 1) // 8) if self._tab_stops_changed else b""
+        self._tab_stops_changed = False
         self._cutter = SequenceCutter()
-        return leave + b"\x1b[?2026l\x1b[!p\x1b7" + _RESET_MODES + b"\x1b8" + self._popped(64)
+        return leave + b"\x1b[?2026l\x1b[!p\x1b7" + _RESET_MODES + tab_stops + b"\x1b8" + self._popped(_ALL)
 
     def _replace(self, found: re.Match[bytes]) -> bytes:
         kind = found.lastgroup
@@ -128,8 +145,17 @@ class Sanitizer:
         if kind == "end":
             return self._command(found["osc"], found["end"])
         if kind == "other" and found["other"] == b"c":
-            return _INSTEAD_OF_RIS
+            return self._left_alternate() + self._popped(_ALL) + _INSTEAD_OF_RIS
         return b""
+
+    def _left_alternate(self) -> bytes:
+        """Back to the main screen, with nothing of the session's on the other one's keyboard stack."""
+        shows, self._alternate = self._alternate, True
+        popped = self._popped(_ALL)
+        self._alternate = False
+        if shows:
+            return popped + b"\x1b[?1049l"
+        return b"\x1b[?1047h" + popped + b"\x1b[?1047l" if popped else b""  # it can be reached there only
 
     def _control(self, body: bytes, final: bytes) -> bytes:
         """A control sequence that is not plainly allowed: repaired, or nothing."""
@@ -173,18 +199,21 @@ class Sanitizer:
             return b"\x1b[=%d;%su" % (number, how or b"1")
         if way == b"=" and how == b"3":
             return b""
-        self._keyboard_depth[self._alternate] = min(self._keyboard_depth[self._alternate] + 1, 64)
-        return b"\x1b[>%du" % number
+        depth = self._keyboard_depth[self._alternate] = self._keyboard_depth[self._alternate] + 1
+        return b"\x1b[>%du" % number if depth <= KEYBOARD_STACK_LIMIT else b"\x1b[=%d;1u" % number
 
     def _popped(self, wanted: int) -> bytes:
-        count = min(wanted, self._keyboard_depth[self._alternate])
-        self._keyboard_depth[self._alternate] -= count
+        before = self._keyboard_depth[self._alternate]
+        after = self._keyboard_depth[self._alternate] = max(0, before - wanted)
+        count = min(before, KEYBOARD_STACK_LIMIT) - min(after, KEYBOARD_STACK_LIMIT)
         return b"\x1b[<%du" % count if count else b""
 
     def _command(self, body: bytes, end: bytes) -> bytes:
         """An operating system command with its proper end."""
+        if len(body) + len(b"\x1b]") > STRING_LIMIT:
+            return b""  # as where it comes in pieces
         if body[:2] in (b"0;", b"1;", b"2;"):
-            title = _CONTROL_CHARACTER.sub("", body[2:].decode(errors="replace"))[:TITLE_LIMIT]
+            title = _NOT_IN_TITLES.sub("", body[2:].decode(errors="replace"))[:TITLE_LIMIT]
             return b"\x1b]" + body[:2] + title.encode() + end
         if body[:2] == b"8;":
             # A refused link must at least end the one before it, or its text would lead there.
