@@ -1,4 +1,4 @@
-"""How long an uplink stays after its session's end: until those who watched have heard of it, or had the time to come back. Pure."""
+"""How long an uplink stays after its session's end: until those who watched have heard it, or had time to come back. Pure."""
 
 from __future__ import annotations
 
