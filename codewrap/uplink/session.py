@@ -363,6 +363,8 @@ class UplinkSession:
 
     def _speak(self, now_s: float) -> None:
         """Publish what there is to say; a publish that failed is said again, the same, before anything else."""
+        if self._batch is not None and not self._composer.watchers:
+            self._leave_unsaid(self._batch)
         if now_s < self._retry.due_s:
             return
         if self._batch is None:
@@ -413,6 +415,12 @@ class UplinkSession:
             self._batch_said += len(events)
             self._spending.published(len(events), sum(len(event.data) for event in events), now_s)
         return True
+
+    def _leave_unsaid(self, batch: Batch) -> None:
+        """Nobody is left who could hear the rest of it; who comes next gets a screen."""
+        batch.notices, batch.ended = 0, False
+        self._composer.published(batch)
+        self._batch = None
 
     def _tell_of_the_budget(self, now_s: float) -> None:
         text = self._spending.news(now_s)

@@ -189,6 +189,40 @@ def test_output_is_cut_to_what_an_event_carries(log: SessionLog) -> None:
     assert output(said, 0) == data
 
 
+@pytest.mark.parametrize("most_events", [1, 3])
+def test_output_takes_no_more_events_than_there_is_room_for(log: SessionLog, most_events: int) -> None:
+    host = Host(log, pty=False)
+    host.viewer_comes()
+    data = noise(100_000)
+    log.out(data)
+    host.composer.want_bytes(0)
+    said: list[HostFrame] = []
+    while host.wait_s() == 0.0:
+        batch = host.composer.compose(host.now_s, most_events)
+        assert len(batch.texts) <= most_events
+        host.composer.published(batch)
+        said += decoded(batch)
+    assert output(said, 0) == data
+    host.composer.want_bytes(0)
+    again = host.composer.compose(host.now_s, most_events)
+    assert len(again.texts) == most_events
+
+
+def test_where_events_are_counted_a_screen_comes_without_the_bytes_before_it_unless_they_are_few(log: SessionLog) -> None:
+    host = Host(log)
+    host.viewer_comes()
+    log.out(noise(LIMITS.event_bytes + 1).hex().encode())
+    host.composer.want_screen()
+    log.follower.refresh()
+    (screen,) = decoded(many := host.composer.compose(host.now_s, 3))
+    assert isinstance(screen, ScreenFrame)
+    host.composer.published(many)
+    log.out(b"few")
+    host.composer.want_screen()
+    log.follower.refresh()
+    assert [type(frame) for frame in decoded(host.composer.compose(host.now_s, 3))] == [Output, ScreenFrame]
+
+
 def test_a_flood_becomes_screens_at_a_pace(log: SessionLog) -> None:
     host = Host(log)
     host.viewer_comes()
@@ -231,7 +265,8 @@ def test_a_screen_larger_than_an_event_comes_in_parts(log: SessionLog) -> None:
     assert host.says() == []
     host.composer.watched_by(1)
     host.composer.want_screen()
-    batch = host.composed()
+    log.follower.refresh()
+    batch = host.composer.compose(host.now_s, 1)  # and all of them, whatever there is room for
     assert all(len(text.encode()) <= host.limits.plain_bytes(sealed=True) for _, text in batch.texts)
     said = [frame for frame in decoded(batch) if isinstance(frame, ScreenFrame)]
     assert len(said) == len(batch.texts) > 1

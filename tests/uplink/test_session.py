@@ -16,6 +16,7 @@ from codewrap.protocol.frames import Screen as ScreenFrame
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Decoder, Kind, Message, encode
 from codewrap.protocol.pacing import BrokerLimits
+from codewrap.store.spent import read_spent
 from codewrap.terminal.emulator import Screen
 from codewrap.transport.base import (
     ConnectionState,
@@ -39,6 +40,7 @@ from codewrap.uplink.session import (
     UNWATCHED_LOOK_S,
     UplinkSession,
 )
+from codewrap.uplink.spending import CostPlan, Spending
 from tests.support.publishing import RecordingPublisher
 from tests.support.sessionlogs import SessionLog
 from tests.support.subscribers import ScriptedSubscriber
@@ -55,7 +57,17 @@ BOB = Member("bob.1", {"role": "viewer"})
 class Bench:
     """A session and everything around it."""
 
-    def __init__(self, log: SessionLog, *, pty: bool = True, encrypted: bool = True, answers_queries: bool = False) -> None:
+    def __init__(
+        self,
+        log: SessionLog,
+        *,
+        pty: bool = True,
+        encrypted: bool = True,
+        answers_queries: bool = False,
+        cost: CostPlan | None = None,
+        limits: BrokerLimits | None = None,
+        directory: Path | None = None,
+    ) -> None:
         self.log = log
         self.ours, self.host = socket.socketpair()
         self.host.setblocking(False)
@@ -68,9 +80,11 @@ class Bench:
         self._read = 0
         self.plan = UplinkPlan("s", "run", encrypted, read_only=False, answers_queries=answers_queries)
         host = HostSocket(self.ours)
-        self.session = UplinkSession(self.plan, host, log.follower, self._wake, lambda: self.now_s)
+        spending = Spending(cost or CostPlan(), directory, self.now_s, lambda: self.now_s)
+        self.session = UplinkSession(self.plan, host, log.follower, self._wake, lambda: self.now_s, spending)
         self.subscriber.deliver = self.session.deliver
-        self.composer = Composer("run", log.follower, Screen(SIZE) if pty else None, SIZE, BrokerLimits(), sealed=encrypted)
+        limits = limits or BrokerLimits()
+        self.composer = Composer("run", log.follower, Screen(SIZE) if pty else None, SIZE, limits, sealed=encrypted)
         self.session.begin(self.composer, self.publisher, self.subscriber, self._secret)
 
     def close(self) -> None:
@@ -380,6 +394,148 @@ def test_a_keystroke_passes_while_a_publish_hangs(bench: Bench) -> None:
     bench.subscriber.tells(Received("private-input-s", channels.EVENT_CLIENT_INPUT, text))
     assert bench.heard() == [Message(Kind.INPUT, {"writer": "w", "offset": 0}, b"\x03")]
     assert bench.woken == woken
+
+
+# -- what it may cost ------------------------------------------------------------------------------------------
+
+
+def passes(bench: Bench, seconds: float) -> list[tuple[float, int]]:
+    """Time goes by as a driver lets it; when how many events left."""
+    left, until_s = [], bench.now_s + seconds
+    while True:
+        before = len(bench.publisher.events)
+        going_on = bench.steps()
+        if len(bench.publisher.events) > before:
+            left.append((bench.now_s, len(bench.publisher.events) - before))
+        wait_s = bench.session.timeout_s() if going_on else None
+        if wait_s is None or bench.now_s + wait_s > until_s:
+            bench.now_s = until_s
+            return left
+        bench.now_s += max(wait_s, 1e-4)
+
+
+def test_a_flood_keeps_within_the_rate_and_its_end_is_right(log: SessionLog) -> None:
+    bench = Bench(log, cost=CostPlan(events_per_s=4.0))
+    bench.connects(ANNA)
+    left: list[tuple[float, int]] = []
+    for number in range(200):
+        log.out(os.urandom(20_000) + b"\r\n\x1bcline %d" % number)
+        left += passes(bench, 0.05)
+    left += passes(bench, 5.0)
+    for at, _ in left:
+        assert sum(count for time_s, count in left if at <= time_s < at + 0.999) <= 4
+    assert len(left) > 25
+    frames_said = bench.published()
+    last = next(frame for frame in reversed(frames_said) if isinstance(frame, ScreenFrame))
+    shown = Screen(SIZE)
+    shown.feed(last.data)
+    for frame in frames_said[frames_said.index(last) + 1 :]:
+        if isinstance(frame, Output) and frame.end > last.offset:
+            shown.feed(frame.data[max(0, last.offset - frame.offset) :])
+    assert shown.text()[0] == "line 199"
+    bench.close()
+
+
+def test_bytes_for_a_file_arrive_in_order_whatever_the_rate(log: SessionLog) -> None:
+    bench = Bench(log, pty=False, cost=CostPlan(events_per_s=4.0))
+    bench.connects(ANNA)
+    data = os.urandom(300_000)
+    log.out(data)
+    passes(bench, 60.0)
+    assert b"".join(frame.data for frame in bench.published() if isinstance(frame, Output)) == data
+    bench.close()
+
+
+def screen_in_parts(log: SessionLog) -> Bench:
+    """A session at one event a second whose screen takes several, and a viewer who has the first of them."""
+    bench = Bench(log, cost=CostPlan(events_per_s=1.0), limits=BrokerLimits(event_bytes=1024))
+    bench.connects()
+    log.out(b"".join(b"\x1b[38;2;%d;%d;%dm%c" % (*os.urandom(3), 97 + n % 26) for n in range(29 * 5)))
+    bench.subscriber.tells(MemberAdded(PRESENCE, ANNA))
+    bench.steps()
+    return bench
+
+
+def test_a_screen_in_parts_leaves_one_by_one_and_nothing_gets_between(log: SessionLog) -> None:
+    bench = screen_in_parts(log)
+    log.out(b"more")
+    passes(bench, 10.0)
+    said = bench.published()
+    parts = [frame for frame in said if isinstance(frame, ScreenFrame)]
+    assert len(parts) == parts[0].parts > 1
+    assert said[: len(parts)] == parts
+    assert isinstance(said[len(parts)], Output)
+    bench.close()
+
+
+def test_the_rest_of_a_batch_is_not_said_to_nobody(log: SessionLog) -> None:
+    bench = screen_in_parts(log)
+    assert len(bench.published()) == 1
+    bench.subscriber.tells(MemberRemoved(PRESENCE, ANNA))
+    passes(bench, 10.0)
+    assert bench.published() == []
+    bench.subscriber.tells(MemberAdded(PRESENCE, BOB))
+    passes(bench, 10.0)
+    said = bench.published()
+    assert len([frame for frame in said if isinstance(frame, ScreenFrame)]) == said[0].parts  # type: ignore[union-attr]
+    bench.close()
+
+
+def test_a_publish_that_fails_in_the_middle_of_a_batch_goes_on_there(log: SessionLog) -> None:
+    bench = screen_in_parts(log)
+    bench.publisher.failure = TransportError("broker", "away")
+    passes(bench, 3.0)
+    bench.publisher.failure = None
+    passes(bench, 30.0)
+    parts = [frame.part for frame in bench.published() if isinstance(frame, ScreenFrame)]
+    assert parts == list(range(len(parts)))
+    bench.close()
+
+
+def test_a_budget_that_is_used_up_is_told_to_viewers_and_host_once_and_nothing_is_lost(log: SessionLog) -> None:
+    bench = Bench(log, pty=False, cost=CostPlan(None, 60, 60.0, "60/min"))
+    bench.connects(ANNA)
+    data = os.urandom(400_000)
+    log.out(data)
+    left = passes(bench, 600.0)
+    said = bench.published()
+    (notice,) = [frame for frame in said if isinstance(frame, Notice)]
+    assert notice.kind == "budget"
+    assert "60/min" in notice.text
+    assert [message.header["text"] for message in bench.heard(Kind.NOTICE)] == [notice.text]
+    assert b"".join(frame.data for frame in said if isinstance(frame, Output)) == data
+    for at, _ in left:
+        assert 2 * sum(count for time_s, count in left if at <= time_s < at + 60.0) <= 60 + 1
+    bench.close()
+
+
+def test_an_end_that_the_budget_delays_is_waited_for(log: SessionLog) -> None:
+    bench = Bench(log, pty=False, cost=CostPlan(None, 60, 60.0, "60/min"))
+    bench.connects(ANNA)
+    data = os.urandom(300_000)
+    log.out(data)
+    finish(bench)
+    passes(bench, 300.0)
+    said = bench.published()
+    assert b"".join(frame.data for frame in said if isinstance(frame, Output)) == data
+    assert Ended("run", len(data), 3, None) in said
+    bench.close()
+
+
+def test_what_was_spent_is_in_the_report_and_in_the_file(log: SessionLog, tmp_path: Path) -> None:
+    bench = Bench(log, directory=tmp_path)
+    bench.connects(ANNA)
+    bench.subscriber.tells(Received("private-input-s", channels.EVENT_CLIENT_INPUT, "whatever"))
+    log.out(b"bye")
+    finish(bench)
+    bench.steps()
+    (done,) = bench.heard(Kind.DONE)
+    events = len(bench.publisher.events)
+    assert done.header["messages"] == 2 * events + 2 + 1  # the keystroke, and our coming, which was told to the viewer
+    spent = read_spent(tmp_path)
+    assert spent is not None
+    assert (spent.events, spent.messages) == (events, done.header["messages"])
+    bench.close()
 
 
 # -- looking at the log ----------------------------------------------------------------------------------------
