@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from benchmarks import complete, echo, events, idle, large, report, stall, startup, targets, throughput
@@ -66,23 +66,35 @@ def main() -> int:
         amounts = amounts.with_runs(options.kind, options.runs)
     if options.mib:
         amounts = amounts.with_size(options.mib, large=options.kind == "large")
+    kinds = list(HELP) if options.kind == "all" else [options.kind]
+    figures: dict[str, object] = {}
     with Workbench() as bench:
         peers, skipped = prepare(options.peers, bench)
         for name, reason in skipped.items():
             print(f"  skipped {name}: {reason}", file=sys.stderr)
-        kinds = list(HELP) if options.kind == "all" else [options.kind]
-        figures = {}
-        for kind in kinds:
-            began = time.monotonic()
-            print(f"{kind}:", file=sys.stderr)
-            result, failed = BENCHMARKS[kind](peers, bench, amounts)
+        for kind, (result, failed) in outcomes(kinds, peers, bench, amounts):
             measured = [peer for peer in peers if peer.name in result.figures]
             print(report.write(result, report.versions_of(measured), {**skipped, **failed}, record=options.record))
-            print(f"  {kind} took {time.monotonic() - began:.0f} s", file=sys.stderr)
             figures[kind] = result.figures
         if options.kind == "all":
             print(report.write(targets.result(figures), report.versions_of(peers), skipped, record=options.record))
     return 0 if any(figures.values()) else 1
+
+
+def outcomes(kinds: Sequence[str], peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Iterator[tuple[str, Outcome]]:
+    """One benchmark after the other; sessions at rest rest while the gigabytes flow."""
+    with idle.Rest(bench) as resting:
+        for kind in kinds:
+            began = time.monotonic()
+            print(f"{kind}:", file=sys.stderr)
+            if kind == "idle" or (kind == "large" and "idle" in kinds):
+                resting.begin(peers)
+            if kind == "idle":
+                samples, failed = resting.look(amounts.idle_s)
+                yield kind, (idle.result(in_order(samples, peers)), failed)
+            else:
+                yield kind, BENCHMARKS[kind](peers, bench, amounts)
+            print(f"  {kind} took {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
 def run_echo(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Outcome:
@@ -121,12 +133,6 @@ def run_large(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Outc
     return large.result(in_order(samples, peers), amounts.large_mib), failed
 
 
-def run_idle(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Outcome:
-    """At rest."""
-    samples, failed = idle.measure(peers, bench, amounts.idle_s)
-    return idle.result(in_order(samples, peers)), failed
-
-
 def run_startup(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Outcome:
     """Launches."""
     samples, failed = startup.measure(peers, bench, amounts.launches)
@@ -140,7 +146,6 @@ BENCHMARKS: dict[str, Callable[[Sequence[Peer], Workbench, Amounts], Outcome]] =
     "stall": run_stall,
     "events": run_events,
     "large": run_large,
-    "idle": run_idle,
     "startup": run_startup,
 }
 

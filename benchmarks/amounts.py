@@ -51,6 +51,6 @@ class Amounts:
         return replace(self, large_mib=mib) if large else replace(self, flood_mib=mib)
 
 
-FULL = Amounts(200, 10, 5, 3, 5, 10, 120, 20)
-ALL = Amounts(200, 4, 3, 2, 3, 5, 60, 5, peer_budget_s=20.0)
+FULL = Amounts(200, 10, 5, 3, 5, 10, 150, 20)
+ALL = Amounts(200, 4, 3, 2, 3, 5, 130, 5, peer_budget_s=20.0)
 QUICK = Amounts(20, 1, 1, 1, 1, 2, 10, 2, flood_mib=4, large_mib=64, stall_s=3.0)

@@ -141,8 +141,9 @@ def result(samples: Samples, size_mib: int) -> Result:
         f"{size_mib} MiB of log lines through one session, its own terminal read as fast as can be. Memory 2 s after the command "
         "was done; peak: the most the process ever had resident (VmHWM).",
         "fast viewer: read as fast as can be. stalled viewer: attached, then not read at all.",
-        "joins, one after the other: ready is the broker's confirmation of the last subscription on its way to `attach`; right: "
-        "text and cursor are what the command's terminal shows, judged by xterm.js. events: all the host sent it until it rested.",
+        "joins: one after the other, the first after the memory. ready: the broker's confirmation of the last subscription, on "
+        "its way to `attach`. right: text and cursor are what the command's terminal shows, judged by xterm.js; never: not in "
+        f"{SHOWN_WITHIN_S:.0f} s. events: all that the viewer was sent until it rested.",
     )
     return Result("large", f"A session with {size_mib} MiB behind it", table, figures, notes)
 
@@ -167,6 +168,7 @@ def figures_of(sample: LargeSample) -> dict[str, Any]:
         "ready_p50_ms": rounded(statistics.median(ready)) if ready else None,
         "ready_worst_ms": rounded(max(ready)) if ready else None,
         "launch_p50_ms": rounded(statistics.median(launched)) if launched else None,
+        "launch_worst_ms": rounded(max(launched)) if launched else None,
         "never_right": len(sample.joins) - len(ready),
         "events_p50": statistics.median(events) if events else None,
         "events_most": max(events) if events else None,
