@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import tty
+import unicodedata
 from pathlib import Path
 
 WORDS = "alpha beta gamma delta grüße größe 漢字 日本語 — naïve ├──┤ 100% $HOME /usr/bin `x` <&>".split()
@@ -134,6 +135,12 @@ class Program:
     def _line(self) -> str:
         return " ".join(self._random.choice(WORDS) for _ in range(self._random.randint(1, 14)))
 
+    def _row(self, text: str) -> str:
+        """As much of ``text`` as fits into a row: what scrolls in behind a wrapped line is styled like it by some terminals."""
+        while sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text) >= self._size.columns:
+            text = text[:-1]
+        return text
+
     def _bottom(self) -> str:
         """Onto a fresh row."""
         return f"\x1b[{self._size.lines};1H\r\n"
@@ -150,7 +157,8 @@ class Program:
             "7;3",
             "2;9;44",
         ]
-        lines = [f"\x1b[{self._random.choice(styles)}m{self._line()}\x1b[m\r\n" for _ in range(self._random.randint(1, 20))]
+        count = self._random.randint(1, 20)
+        lines = [f"\x1b[{self._random.choice(styles)}m{self._row(self._line())}\x1b[m\r\n" for _ in range(count)]
         self._write(self._bottom() + "".join(lines))
 
     def _board(self) -> None:

@@ -84,6 +84,8 @@ class Scenario:
         for _ in range(self._random.choice((0, 1, 3))):
             at_s, size, who = self._random.uniform(0.1, settle_s), self._random.choice(SIZES), self._random.choice("hw")
             acts.append((at_s, lambda who=who, size=size: self._resize(who, size)))
+        if self._random.random() < 0.3:
+            acts.append((self._random.uniform(0.1, self._plan.calm_s), self._stage.join_late))
         acts += [(each.at_s, lambda each=each: self._stage.type(each.text)) for each in self._typed]
         yield from sorted(acts, key=lambda act: act[0])
 

@@ -65,6 +65,7 @@ class Stage:
         self._root = root
         self._played = root / "stage"
         self._kept = root / "kept"
+        self._late: Piped | None = None
         self._typed = b""
         self._pause = threading.Event()
         self._owned = contextlib.ExitStack()
@@ -77,20 +78,20 @@ class Stage:
         own = self._owned.enter_context
         self.relays = [own(ChaosRelay(self._broker.address, plan)) for plan in self._plans or ()]
         ports = [relay.port for relay in self.relays] or [self._broker.address[1]] * 2
-        here, there = (
+        here, self._there = (
             own(Machine(self._root / name, self._broker.settings(port)))
             for name, port in zip(("host", "viewer"), ports, strict=True)
         )
         self._orders = own((self._played / "orders").open("r+b", buffering=0))
-        name = session_name()
+        name = self._name = session_name()
         command = [sys.executable, program.__file__, str(seed), str(self._played), mode]
         run = here.run("--quiet", "--name", name, "--", *command, size=self._sizes.host)
         self.host = Recorded(run, self._sizes.host)
         self.host.terminal.expect(b"ready\r\n")
         [log] = here.logs()
         self._log = own((log / "output").open("rb"))
-        self.writer = Recorded(there.attach("--quiet", name, size=self._sizes.viewer), self._sizes.viewer)
-        self.keeper = there.attach_piped(name, stdin=subprocess.DEVNULL, stdout=own(self._kept.open("wb")))
+        self.writer = Recorded(self._there.attach(name, size=self._sizes.viewer), self._sizes.viewer)
+        self.keeper = self._there.attach_piped(name, stdin=subprocess.DEVNULL, stdout=own(self._kept.open("wb")))
         self.writer.terminal.expect(JOINED, DEADLINE_S)
         eventually(lambda: self._kept.read_bytes() == b"ready\r\n", f"the file has begun; {self._said()}", DEADLINE_S)
 
@@ -109,7 +110,9 @@ class Stage:
         self.close()
 
     def story(self) -> str:
-        """What was done to the session, and what it said."""
+        """What was done to the session, and what it said. All that the terminals got is put beside what was written."""
+        for name, recorded in (("host", self.host), ("viewer", self.writer)) if self.wrong else ():
+            (self._root / f"{name}.terminal").write_bytes(recorded.terminal.output.data)
         names = ("host's", "viewers'")
         relays = [f"{name} relay: {relay.report()}" for name, relay in zip(names, self.relays, strict=False)]
         return "\n".join([*relays, *(f"- {each}" for each in self.wrong)])
@@ -126,6 +129,13 @@ class Stage:
         for each in (self.host, self.writer):
             each.resize(last)
         self.order(f"settle {last.rows} {last.cols}")
+
+    def join_late(self) -> None:
+        """One more who wants everything in a file, in the midst of it."""
+        late = self._root / "late"
+        self._late = self._there.attach_piped(
+            self._name, stdin=subprocess.DEVNULL, stdout=self._owned.enter_context(late.open("wb"))
+        )
 
     def type(self, text: bytes) -> None:
         """At the viewer's terminal."""
@@ -169,10 +179,25 @@ class Stage:
         self._expect(self._file_is_whole(), self._file_said())
         self._expect(self._is_in_order(), self._input_said())
         self._check_bytes()
+        if self._late is not None:
+            self._check_late(self._late)
         if last_words:
             for who, picture in zip(("host", "viewer"), self._pictures.of(self.host, self.writer), strict=True):
                 rows = picture["shown"]["rows"]
-                self._expect(last_words in rows, f"{last_words!r} is not what the {who}'s screen ends with: {rows}")
+                what = f"{last_words!r} is not what the {who}'s screen ends with: {rows}; {self._said()}"
+                self._expect(last_words in rows, what)
+
+    def _check_late(self, late: Piped) -> None:
+        """It has everything as well; or could not attach, and says so."""
+        status, said, kept = self._status(late), late.err.data, (self._root / "late").read_bytes()
+        if status == 255:
+            self._expect(
+                kept == b"" and said.count(b"\n") == 1 + said.count(b"connecting to") + said.count(b"; detach with"),
+                f"255, {said!r}",
+            )
+            return
+        self._expect(status == self.status, f"the late viewer ends with {status}, not {self.status}: {said!r}")
+        self._expect(kept == self.written, f"what the late viewer got is {_first(kept, self.written)}; {said!r}")
 
     def _check_bytes(self) -> None:
         written = self.written
