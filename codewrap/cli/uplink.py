@@ -26,7 +26,7 @@ from codewrap.protocol.pacing import BrokerLimits
 from codewrap.protocol.sealing import SEED_BYTES
 from codewrap.store import sessionlog
 from codewrap.transport.base import AppCredentials, Deliver, Endpoint
-from codewrap.uplink.composer import Composer, ScreenState
+from codewrap.uplink.composer import SCROLLBACK_LINES, Composer, ScreenState
 from codewrap.uplink.driving import LoopDriver, PollDriver
 from codewrap.uplink.follower import LogFollower
 from codewrap.uplink.hostsocket import HostSocket
@@ -127,7 +127,7 @@ class Uplink:
             from codewrap.terminal.emulator import Screen
             from codewrap.uplink.answers import AnsweringScreen
 
-            screen = engine = Screen(size)
+            screen = engine = Screen(size, SCROLLBACK_LINES[0])
             if plan.answers_queries:
                 screen = AnsweringScreen(engine, self._answer, follower.end - feed_from if resumed else 0)
         return Composer(plan.epoch, follower, screen, size, limits, sealed=plan.encrypted, feed_from=feed_from)

@@ -6,6 +6,7 @@ is in ``modes.py``. An engine that fails costs the picture, never the session: n
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -15,10 +16,16 @@ from avt.util import TextUnwrapper  # type: ignore[attr-defined]
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.sequences import SequenceCutter
 from codewrap.terminal import redraw
+from codewrap.terminal.fastforward import WORTH_BYTES, shortened
 from codewrap.terminal.modes import ModeTracker
 
 SCROLLBACK_LINES: Final = 1000
 """Kept lines by default: about 2 MB at 80 columns. The session log has everything."""
+# How the engine's dump ends: origin mode, margins, cursor, style, and what does not change where and how something is printed.
+_PLAIN_END: Final = re.compile(
+    r"(?P<origin>\x9b\?6h)?(?:\x9b\d+;\d+r)?\x9b\d+;\d+H(?:\x1b\[(?P<pen>[\d;:]*)m)?(?:\x9b\?25l|\x1b\)0|\x9b20h|\x9b\?1h)*\Z"
+)
+_MARGINS: Final = re.compile(r"\x9b\d+;\d+r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,15 @@ class Cursor:
     row: int
     col: int
     visible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """``width`` is 2 for a wide character and 0 for the cell behind it. ``style`` are SGR parameters, each after a semicolon."""
+
+    char: str
+    width: int
+    style: str
 
 
 class ScreenState(Protocol):
@@ -95,6 +111,8 @@ class Screen:
         block = self._cutter.feed(data)
         if not block:
             return
+        if len(block) >= WORTH_BYTES and self._scrolls_whole():
+            block = shortened(block, self._scrollback_lines + 2 * self._size.rows + 2)
         self.modes.feed(block)
         try:
             rows, _ = self._engine.feed_str(block.decode(errors="replace"))
@@ -129,6 +147,19 @@ class Screen:
         """
         return _drawn_cells(self._engine.view()[row], first_col, cols)
 
+    def cells(self, row: int) -> list[Cell]:
+        """The cells of ``row``, one for each column."""
+        drawn = self._engine.view()[row].cells
+        return [Cell(cell.char, cell.width, "" if cell.pen.is_default() else _style(cell.pen)) for cell in drawn]
+
+    def pen(self) -> str | None:
+        """The style of what would be printed next, as in `Cell`. None where its place or look depends on more than cursor and
+        style: a pending wrap, origin or insert mode, no wrapping, another character set."""
+        found = _PLAIN_END.search(self._engine.dump())
+        if found is None or found["origin"]:
+            return None
+        return (found["pen"] or "").replace(":", ";").removeprefix("0")
+
     def snapshot(self, scrollback_lines: int = 0) -> bytes:
         above, dump = self._dumped(scrollback_lines)
         shown, parser = redraw.rewritten(dump, self.modes.alternate, self._size.cols)
@@ -136,6 +167,14 @@ class Screen:
         start = redraw.prologue(self._size).encode() + self.modes.retitle() + self.modes.keyboard(alternate=False)
         end = redraw.END_FRAME.encode() + self.modes.redraw()
         return start + drawn.encode(errors="replace") + end + parser.encode() + self._cutter.pending
+
+    def _scrolls_whole(self) -> bool:
+        """Whether a line feed in the last row moves all rows: no margins are set."""
+        try:
+            return _MARGINS.search(self._engine.dump()) is None
+        except BaseException as problem:  # noqa: BLE001
+            self._begin_anew(problem)
+            return False
 
     def _dumped(self, scrollback_lines: int) -> tuple[list[str], str]:
         """The lines above the screen that were asked for, and the engine's own dump."""
