@@ -13,7 +13,6 @@ import socket
 import ssl
 import time
 import urllib.parse
-import urllib.request
 from dataclasses import dataclass
 
 from codewrap.errors import ConfigError
@@ -119,6 +118,8 @@ class _Proxy:
 
 
 def _proxy(origin: Origin) -> _Proxy | None:
+    import urllib.request  # with it come http.client and email: half a MiB that a viewer of this machine's hub can do without
+
     scheme = "https" if origin.tls else "http"
     url = urllib.request.getproxies_environment().get(scheme)
     if not url or urllib.request.proxy_bypass(origin.authority):

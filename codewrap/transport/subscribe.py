@@ -18,15 +18,18 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
-import pysher
-import pysher.connection
-import websocket
-from websocket import ABNF
-
 from codewrap.transport.base import Authorizer, Deliver, Endpoint, OnClose, OnText, Wire
 from codewrap.transport.keeper import KeptSubscriber, Timing
+from codewrap.transport.later import import_later
 from codewrap.transport.origin import Origin, open_stream
 from codewrap.transport.webclient import explain
+
+import_later("requests")  # before pysher, which never comes to use it here
+
+import pysher  # noqa: E402
+import pysher.connection  # noqa: E402
+import websocket  # noqa: E402
+from websocket import ABNF  # noqa: E402
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_UNSENT_BYTES = 256 * 1024
