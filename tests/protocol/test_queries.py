@@ -6,6 +6,7 @@ import pytest
 
 from codewrap.protocol.queries import QueryKind, QuerySpotter, Responder, TerminalFacts, find_queries
 from codewrap.protocol.safety import Sanitizer, strip_reports
+from tests.support.attacks import Attack, corpus
 
 FACTS = TerminalFacts(cursor_row=4, cursor_col=9, rows=24, cols=80, modes={2004: True, 25: False})
 EXCHANGES = {
@@ -73,3 +74,23 @@ def test_cursor_waiting_to_wrap_is_in_the_last_column() -> None:
 
 def test_keyboard_protocol_is_admitted_only_if_spoken() -> None:
     assert Responder().answers(b"\x1b[?u", TerminalFacts(keyboard_flags=5)) == b"\x1b[?5u"
+
+
+@pytest.mark.parametrize("beginning", [b"\x1b[", b"\x1b]10;", b"\x1bP$q", b"\x1b_G"])
+def test_a_question_without_an_end_takes_no_memory_and_hides_none_behind_it(beginning: bytes) -> None:
+    spotter = QuerySpotter()
+    assert spotter.feed(beginning) == []
+    for _ in range(160):
+        assert spotter.feed(b"1" * 65_536) == []
+    assert len(spotter._cutter.pending) <= 4096
+    assert [query.kind for query in spotter.feed(b"\x18\x1b[5n")] == [QueryKind.STATUS]
+
+
+@pytest.mark.parametrize("attack", corpus(), ids=lambda attack: attack.name)
+def test_questions_are_the_same_however_they_are_cut_and_answers_are_reports(attack: Attack) -> None:
+    whole = Responder().answers(attack.stream, FACTS)
+    if len(attack.stream) < 1000:
+        byte_by_byte = Responder()
+        assert b"".join(byte_by_byte.answers(bytes([byte]), FACTS) for byte in attack.stream) == whole
+    assert strip_reports(whole) == b""
+    assert len(whole) <= 8 * len(attack.stream)

@@ -31,14 +31,14 @@ class Attack:
     never: tuple[bytes, ...]
 
     def cuts(self, most: int = 500) -> list[int]:
-        """Where to cut it in two: everywhere; about ``most`` places, of them all near its ends, in a long one."""
+        """Where to cut it in two: everywhere; in a long one at ``most`` places and near its ends."""
         length = len(self.stream)
         if length <= most:
             return list(range(length + 1))
-        if length > 20_000:
+        if length > 20_000:  # cutting is cheap, what comes after it is not
             return [1, 2, 5, length // 3, length // 2, length - 2, length - 1]
-        near = [*range(64), *range(length - 64, length + 1)]
-        return sorted({*near, *range(0, length, length // (most - len(near)) + 1)})
+        near = [*range(8), *range(length - 8, length + 1)]
+        return sorted({*near, *range(0, length, length // most + 1)})
 
 
 def corpus() -> list[Attack]:
