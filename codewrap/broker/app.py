@@ -1,4 +1,4 @@
-"""The hub on the network: ASGI routes for WebSockets and the HTTP API, and the hub's clock.
+"""The hub on the network: ASGI applications for WebSockets and the HTTP API, and the hub's clock.
 
 Owns the running hub (`HubRuntime`) and moves frames between sockets and it. What they mean is decided in `hub.py` and
 `restapi.py`. Every handler is guarded: one socket's trouble stays its own.
@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
-
-from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
 
 from codewrap.broker.apps import App
 from codewrap.broker.connections import Connection, Sink
@@ -29,9 +27,14 @@ from codewrap.broker.refusals import Refusal
 from codewrap.broker.restapi import Answer, RestApi
 from codewrap.broker.signatures import ApiRequest
 
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+    from starlette.types import Receive, Scope, Send
+
 TICK_S = 1.0
 # A server that can drop a socket, hand messages over at once and write them at once offers it in the scope's extensions.
 DIRECT_EXTENSION = "codewrap.direct"
+_SOCKET_PATH = re.compile("/app/([^/]+)")
 
 _log = logging.getLogger(__name__)
 
@@ -125,25 +128,41 @@ class HubRuntime:
 
 def hub_routes(runtime: HubRuntime) -> list[BaseRoute]:
     """Routes to mount at the root of another application, which enters ``runtime.running()`` in its lifespan."""
+    from starlette.routing import Route, WebSocketRoute
+
     return [
         WebSocketRoute("/app/{key}", _SocketEndpoint(runtime)),
         Route("/apps/{rest:path}", _ApiEndpoint(runtime)),
     ]
 
 
-def hub_app(runtime: HubRuntime) -> Starlette:
-    """The hub as an application of its own."""
+class HubApp:
+    """The hub as an application of its own.
 
-    @contextlib.asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with runtime.running():
-            yield
+    In plain ASGI: it is part of each session's uplink, which without Starlette is 2 MiB smaller and sooner at work.
+    """
 
-    anything_else: list[BaseRoute] = [
-        WebSocketRoute("/{rest:path}", _SocketEndpoint(runtime)),
-        Route("/{rest:path}", _ApiEndpoint(runtime)),
-    ]
-    return Starlette(routes=[*hub_routes(runtime), *anything_else], lifespan=lifespan)
+    def __init__(self, runtime: HubRuntime) -> None:
+        self._runtime = runtime
+        self._socket = _SocketEndpoint(runtime)
+        self._api = _ApiEndpoint(runtime)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "websocket":
+            path = _SOCKET_PATH.fullmatch(scope["path"])
+            scope["path_params"] = {"key": path[1]} if path else {}
+            await self._socket(scope, receive, send)
+        else:
+            await self._api(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()  # the start
+        async with self._runtime.running():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()  # the end
+        await send({"type": "lifespan.shutdown.complete"})
 
 
 class _SocketEndpoint:

@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from codewrap.broker.app import DIRECT_EXTENSION, HubRuntime, hub_app
+from codewrap.broker.app import DIRECT_EXTENSION, HubApp, HubRuntime
 from codewrap.broker.connections import Connection
 from codewrap.broker.restapi import Answer
 from codewrap.broker.signatures import ApiRequest
@@ -247,7 +247,7 @@ class HubServer:
         except OSError as problem:
             raise TransportError("the embedded hub", f"cannot listen: {problem.strerror}") from problem
         settings = uvicorn_settings(self.runtime.limits.frame_bytes)
-        config = uvicorn.Config(hub_app(self.runtime), lifespan="on", **settings)
+        config = uvicorn.Config(HubApp(self.runtime), lifespan="on", **settings)
         self._server = _ReadyServer(config, self._ready)
         self._thread = threading.Thread(target=self._run, args=(self._server, self._listener), name="codewrap-hub", daemon=True)
         self._thread.start()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import queue
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -231,3 +233,9 @@ def test_a_refused_local_client_is_told_why() -> None:
         assert ends.get(timeout=WITHIN_S) == 4100
         assert not link.send("{}")
         link.close()
+
+
+def test_a_hub_of_its_own_needs_no_starlette() -> None:
+    program = "import sys, codewrap.broker.serving; print('starlette' in sys.modules, 'uvicorn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "False True\n"
