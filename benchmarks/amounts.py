@@ -52,5 +52,5 @@ class Amounts:
 
 
 FULL = Amounts(200, 10, 5, 3, 5, 10, 150, 20)
-ALL = Amounts(200, 4, 3, 2, 3, 5, 130, 5, peer_budget_s=20.0)
+ALL = Amounts(200, 4, 3, 3, 3, 5, 130, 5, peer_budget_s=15.0)
 QUICK = Amounts(20, 1, 1, 1, 1, 2, 10, 2, flood_mib=4, large_mib=64, stall_s=3.0)

@@ -330,6 +330,8 @@ class Codewrap(Peer):
     name = "codewrap"
 
     def prepare(self) -> None:
+        # What `attach` shows before the host has confirmed it is no echo: it would be measured as one.
+        self.env["CODEWRAP_PREDICT"] = "never"
         self.script = Path(sys.executable).with_name("codewrap")
         if not self.script.exists():
             raise Unavailable("codewrap is not installed beside this interpreter")
