@@ -173,7 +173,7 @@ class Stage:
         viewer = self._status(self.writer.terminal)
         self._expect(viewer == self.status, f"attach on the terminal ends with {viewer}, not {self.status}: {self._said()}")
         kept = self._status(self.keeper)
-        said = self.keeper.err.data
+        said = self.keeper.err.everything() if kept is not None else self.keeper.err.data
         self._expect(kept in (self.status, 254), f"attach > file ends with {kept}, not {self.status}: {said!r}")
         self._expect(kept == self.status or _CUT_SHORT.search(said), f"254, but nobody says what is missing: {said!r}")
         self._expect(self._file_is_whole(), self._file_said())
@@ -189,7 +189,8 @@ class Stage:
 
     def _check_late(self, late: Piped) -> None:
         """It has everything as well; or could not attach, and says so."""
-        status, said, kept = self._status(late), late.err.data, (self._root / "late").read_bytes()
+        status, kept = self._status(late), (self._root / "late").read_bytes()
+        said = late.err.everything() if status is not None else late.err.data
         if status == 255:
             self._expect(
                 kept == b"" and said.count(b"\n") == 1 + said.count(b"connecting to") + said.count(b"; detach with"),

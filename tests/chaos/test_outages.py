@@ -1,6 +1,7 @@
-"""A broker that dies, an authorization server that is away for half a minute, viewers that are suspended for as long: in a flood.
+"""A broker that dies, an authorization server that is away for half a minute, viewers that are suspended for as long,
+connections that nobody ends: in a flood.
 
-The three sessions run side by side, since they mostly wait.
+The sessions run side by side, since they mostly wait.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tests.chaos.conftest import gateway_settings, soketi_broker
 from tests.chaos.pictures import Pictures
 from tests.chaos.scenario import Told
 from tests.chaos.stage import DEADLINE_S, Broker, Sizes, Stage
+from tests.support.chaosplan import SidePlan
 from tests.support.node import Node
 from tests.support.ptydriver import eventually
 from tests.support.served import Served
@@ -59,9 +61,18 @@ def grows(stage: Stage, more_bytes: int, what: str) -> None:
     eventually(lambda: len(stage.written) >= enough, f"the command goes on {what}", DEADLINE_S)
 
 
-def session(broker: Broker, root: Path, pictures: Pictures, seed: int, mistreat: Callable[[Stage], None], *, typed: bool) -> Told:
+def session(
+    broker: Broker,
+    root: Path,
+    pictures: Pictures,
+    seed: int,
+    mistreat: Callable[[Stage], None],
+    *,
+    typed: bool = True,
+    relayed: bool = False,
+) -> Told:
     """A flood, in which ``mistreat`` does its worst; then rest, and all that must hold."""
-    with Stage(broker, root, pictures, SIZES) as stage:
+    with Stage(broker, root, pictures, SIZES, (SidePlan(), SidePlan()) if relayed else None) as stage:
         stage.start(seed, "floods")
         typist = Typist(stage) if typed else None
         stage.order("go")
@@ -87,7 +98,7 @@ def through_a_dead_broker(node: Node, root: Path, pictures: Pictures) -> Told:
             server.start()
             grows(stage, 500_000, "when its broker is back")
 
-        return session(soketi_broker("soketi", server), root, pictures, 1, kill_and_start, typed=True)
+        return session(soketi_broker("soketi", server), root, pictures, 1, kill_and_start)
 
 
 def without_authorization(node: Node, root: Path, pictures: Pictures) -> Told:
@@ -109,7 +120,7 @@ def without_authorization(node: Node, root: Path, pictures: Pictures) -> Told:
                 stage.keep(second)
                 grows(stage, 500_000, "when the authorization server is back")
 
-            return session(broker, root / "session", pictures, 2, leave_and_return, typed=True)
+            return session(broker, root / "session", pictures, 2, leave_and_return)
 
 
 def while_suspended(node: Node, root: Path, pictures: Pictures) -> Told:
@@ -129,12 +140,28 @@ def while_suspended(node: Node, root: Path, pictures: Pictures) -> Told:
         return session(soketi_broker("soketi", server), root, pictures, 3, stop_and_continue, typed=False)
 
 
-STORIES = (through_a_dead_broker, without_authorization, while_suspended)
+def over_forgotten_connections(node: Node, root: Path, pictures: Pictures) -> Told:
+    """Every connection is dead at once, and nobody closes it: both sides must find out."""
+    with SoketiServer(node) as server:
+
+        def forget(stage: Stage) -> None:
+            before = [relay.done["websocket"] for relay in stage.relays]
+            for relay in stage.relays:
+                relay.forget()
+            for relay, count, wanted in zip(stage.relays, before, (1, 2), strict=True):
+                enough = count + wanted
+                eventually(lambda relay=relay, enough=enough: relay.done["websocket"] >= enough, "they connect anew", 2 * AWAY_S)
+            grows(stage, 500_000, "over new connections")
+
+        return session(soketi_broker("soketi", server), root, pictures, 4, forget, relayed=True)
+
+
+STORIES = (through_a_dead_broker, without_authorization, while_suspended, over_forgotten_connections)
 
 
 @pytest.fixture(scope="module")
 def stories(node: Node, pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Futures]:
-    """All three, begun at once."""
+    """All of them, begun at once."""
     root = tmp_path_factory.mktemp("outages")
     with concurrent.futures.ThreadPoolExecutor(len(STORIES), "outage") as pool:
         yield {story.__name__: pool.submit(story, node, root / story.__name__, pictures) for story in STORIES}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 import random
 import re
@@ -47,6 +46,7 @@ class _State:
     active: bool = False
     outages: set[Outage] = field(default_factory=set)
     done: Counter[str] = field(default_factory=Counter)
+    forgotten: int = 0  # connections up to this number are dead, and nobody tells
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def happens(self, generator: random.Random, what: str, probability: float) -> bool:
@@ -56,8 +56,10 @@ class _State:
             self.done[what] += 1
         return happens
 
-    def blocked(self, direction: str) -> bool:
-        return any(outage.what.startswith(("stall", "half")) and outage.concerns(direction) for outage in self.outages)
+    def blocked(self, direction: str, number: int) -> bool:
+        return number <= self.forgotten or any(
+            outage.what.startswith(("stall", "half")) and outage.concerns(direction) for outage in self.outages
+        )
 
     @property
     def away(self) -> bool:
@@ -67,8 +69,8 @@ class _State:
     def bytes_per_s(self) -> int:
         return min((outage.bytes_per_s for outage in self.outages if outage.what == "throttle"), default=0)
 
-    async def until_open(self, direction: str) -> None:
-        while self.blocked(direction):
+    async def until_open(self, direction: str, number: int) -> None:
+        while self.blocked(direction, number):
             await self.changed.wait()
 
     def announce(self) -> None:
@@ -86,7 +88,7 @@ class ChaosRelay:
         self.log: list[str] = []
         self.calm = threading.Event()
         self._begun_s = 0.0
-        self._numbers = itertools.count(1)
+        self._last_number = 0
         self._connections: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ready = threading.Event()
@@ -101,6 +103,10 @@ class ChaosRelay:
     def impose(self, what: str, bytes_per_s: int = 0) -> None:
         """An outage that lasts until `relieve`, whatever the plan says."""
         self._call(lambda: self._outage_begins(Outage(0.0, 0.0, what, bytes_per_s)))
+
+    def forget(self) -> None:
+        """Whoever is connected now hears nothing any more and is heard by nobody, for good; new connections are welcome."""
+        self._call(self._forget)
 
     def relieve(self) -> None:
         """End every outage."""
@@ -161,6 +167,11 @@ class ChaosRelay:
         self._note("calm")
         self.calm.set()
 
+    def _forget(self) -> None:
+        self._state.forgotten = self._last_number
+        self._state.done["forget"] += 1
+        self._note(f"forgets {len(self._connections)} sockets")
+
     def _all_outages_end(self) -> None:
         for outage in list(self._state.outages):
             self._outage_ends(outage)
@@ -196,7 +207,8 @@ class ChaosRelay:
     # -- connections ---------------------------------------------------------------------------------------------
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._spawn(self._serve(reader, writer, next(self._numbers)))
+        self._last_number += 1
+        self._spawn(self._serve(reader, writer, self._last_number))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
@@ -231,10 +243,11 @@ class ChaosRelay:
             yield reader, writer
 
     async def _websocket(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        self._state.done["websocket"] += 1
         async with self._open() as (up_reader, up_writer):
             # Without extensions, so that frames can be read.
             up_writer.write(re.sub(rb"\r\nsec-websocket-extensions:[^\r]*", b"", head, flags=re.IGNORECASE))
-            await self._state.until_open("down")
+            await self._state.until_open("down", number)
             writer.write(await up_reader.readuntil(b"\r\n\r\n"))
             up = _Lane(self._state, "up", number, self._plan.up, up_writer)
             down = _Lane(self._state, "down", number, self._plan.down, writer)
@@ -253,6 +266,7 @@ class _Lane:
     def __init__(self, state: _State, direction: str, number: int, rates: Rates, writer: asyncio.StreamWriter) -> None:
         self._state = state
         self._direction = direction
+        self._number = number
         self._random = random.Random(f"{state.plan.seed} {number} {direction}")
         self._rates = rates
         self._writer = writer
@@ -286,7 +300,7 @@ class _Lane:
                 while not self._waiting:
                     self._moved.clear()
                     await self._moved.wait()
-                await self._state.until_open(self._direction)
+                await self._state.until_open(self._direction, self._number)
                 await self._write_one(self._waiting.pop(0))
 
     async def _write_one(self, data: bytes) -> None:
@@ -376,6 +390,7 @@ class _Posts:
     def __init__(self, state: _State, open_upstream: Open, number: int) -> None:
         self._state = state
         self._open = open_upstream
+        self._number = number
         self._random = random.Random(f"{state.plan.seed} {number} posts")
 
     async def serve(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -383,9 +398,9 @@ class _Posts:
         while True:
             length = _LENGTH.search(head)
             request = _closing(head) + (await reader.readexactly(int(length[1])) if length else b"")
-            await self._state.until_open("up")
+            await self._state.until_open("up", self._number)
             answer = await self._answer(request)
-            await self._state.until_open("down")
+            await self._state.until_open("down", self._number)
             if answer is None:
                 writer.transport.abort()
                 return

@@ -86,7 +86,7 @@ def test_everything_passes_without_a_plan(echoing: tuple[str, int]) -> None:
 def test_events_are_dropped_and_the_protocols_own_frames_are_not(echoing: tuple[str, int]) -> None:
     with ChaosRelay(echoing, SidePlan(up=Rates(drop=1.0), calm_s=FOREVER_S)) as relay:
         assert conversation(relay, [*EVENTS, *WORDS[1:4]]) == WORDS[1:4]
-        assert relay.done == {"drop up": len(EVENTS)}
+        assert relay.done["drop up"] == len(EVENTS)
 
 
 def test_events_are_reordered_and_none_is_lost(echoing: tuple[str, int]) -> None:
@@ -166,6 +166,17 @@ def test_a_half_open_connection_is_silent_and_ends_when_the_relay_hears_of_it(ec
         relay.relieve()
         with pytest.raises(ConnectionClosed):
             client.recv(timeout=10)
+
+
+def test_a_connection_that_is_forgotten_stays_silent_and_a_new_one_does_not(echoing: tuple[str, int]) -> None:
+    with ChaosRelay(echoing) as relay, opened(relay) as forgotten:
+        relay.forget()
+        forgotten.send(EVENTS[0])
+        with opened(relay) as fresh:
+            fresh.send(EVENTS[1])
+            assert fresh.recv(timeout=10) == EVENTS[1]
+        with pytest.raises(TimeoutError):
+            forgotten.recv(timeout=0.2)
 
 
 def test_a_throttled_connection_loses_nothing(echoing: tuple[str, int]) -> None:
