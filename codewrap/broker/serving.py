@@ -11,14 +11,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-
 from codewrap.broker.app import DIRECT_EXTENSION, HubApp, HubRuntime
 from codewrap.broker.connections import Connection
 from codewrap.broker.restapi import Answer
 from codewrap.broker.signatures import ApiRequest
 from codewrap.errors import LocalProtocolError, TransportError
+from codewrap.transport.later import import_later
+
+import_later("importlib.metadata")  # websockets imports it for versions in development only; it would be a MiB
+
+import uvicorn  # noqa: E402
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol  # noqa: E402
 
 START_WITHIN_S = 10.0
 ANSWER_WITHIN_S = 5.0

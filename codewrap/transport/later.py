@@ -27,8 +27,11 @@ def import_later(name: str) -> None:
     module = importlib.util.module_from_spec(spec)
     # Who imports a submodule asks for the package's path, and so has the package loaded first, as it must be.
     vars(module).pop("__path__", None)
-    module.__class__ = _Later  # type: ignore[assignment]
+    module.__class__ = _Later
     sys.modules[name] = module
+    parent, _, child = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], child, module)  # as the import system does it
 
 
 class _Later(ModuleType):
@@ -40,7 +43,7 @@ class _Later(ModuleType):
             if self.__class__ is _Later and spec is not None and spec.loader is not None and "__path__" not in vars(self):
                 self.__path__ = spec.submodule_search_locations or []
                 spec.loader.exec_module(self)
-                self.__class__ = ModuleType
+                self.__class__ = ModuleType  # type: ignore[assignment]
         try:
             return vars(self)[attribute]
         except KeyError:

@@ -61,6 +61,15 @@ def test_importing_a_submodule_executes_the_package_first(package: str) -> None:
     assert sys.modules[NAME].answer == 42
 
 
+def test_a_submodule_may_wait_by_itself(package: str) -> None:
+    parent = importlib.import_module(NAME)
+    (Path(package).parent / "other.py").write_text("half = 4\n")
+    import_later(f"{NAME}.other")
+    assert parent.other is importlib.import_module(f"{NAME}.other")
+    assert "half" not in vars(parent.other)
+    assert parent.other.half == 4
+
+
 def test_what_it_has_not_is_an_attribute_error(package: str) -> None:
     import_later(NAME)
     module = importlib.import_module(NAME)
