@@ -17,6 +17,8 @@ MAX_BATCH = 10  # Pusher HTTP API: events per batch
 BURST_SHARE = 0.5
 # Of what the bucket holds, what each `Priority` must leave to the more urgent ones.
 KEPT = (0.2, 0.05, 0.0)
+# From here on debts are paid at once.
+PLENTY = 0.4
 # Ordinary output spends what it may in about this time, ever more slowly: a hundredth of the period, within these bounds.
 EASE_LEAST_S, EASE_MOST_S = 5.0, 300.0
 # A batch of ordinary output takes no more than a tenth of what it may spend.
@@ -141,29 +143,41 @@ class Budget:
 
     Half of them (BURST_SHARE) may go at once, the other half comes back evenly over the period: together they are never more
     than the whole. As the bucket empties, ordinary output keeps growing distances; its last fifth is for what is urgent. An
-    event that alone costs more than the bucket holds waits until that is full. What cannot be held back (typing, people who
-    come) is charged all the same, and output waits for it.
+    event that alone costs more than the bucket holds waits until that is full.
+
+    What cannot be held back (typing, requests, people who come) is charged: at once while there is plenty, else as a debt, paid
+    by half of what comes back. So output slows down and never stops: viewers who ask until they are answered would otherwise
+    use up all there is to answer them with.
     """
 
     def __init__(self, messages: float, period_s: float, left: float | None = None) -> None:
         self.holds = messages * BURST_SHARE
         self.per_s = (messages - self.holds) / period_s
+        self._plenty = PLENTY * self.holds
         self._ease_s = min(max(period_s / 100, EASE_LEAST_S), EASE_MOST_S)
-        self._left = self.holds if left is None else min(left, self.holds)
+        self._left = self.holds if left is None else min(max(0.0, left), self.holds)
+        self._debt = 0.0 if left is None else min(max(0.0, -left), self.holds)
         self._at_s: float | None = None
         self._eased_until_s = 0.0
 
     def left(self, now_s: float) -> float:
-        """What may be spent at once; below zero after charges."""
+        """What may be spent at once."""
         since_s = now_s if self._at_s is None else max(self._at_s, now_s)
         if self._at_s is not None:
-            self._left = min(self.holds, self._left + self.per_s * (since_s - self._at_s))
+            back = self.per_s * (since_s - self._at_s)
+            self._debt -= (paid := min(self._debt, back / 2))
+            self._left = min(self.holds, self._left + back - paid)
+            self._pay()
         self._at_s = since_s
         return self._left
 
+    def balance(self, now_s: float) -> float:
+        """The same less what is owed; with it another one goes on."""
+        return self.left(now_s) - self._debt
+
     def is_low(self, now_s: float) -> bool:
-        """Nearly all is spent: less is left than ordinary output must leave twice over."""
-        return self.left(now_s) < 2 * KEPT[Priority.ORDINARY] * self.holds
+        """Most is spent."""
+        return self.balance(now_s) < self._plenty
 
     def is_used_up(self, cost: float, now_s: float) -> bool:
         """Ordinary output has spent its share: it goes on with little more than what comes back."""
@@ -174,7 +188,8 @@ class Budget:
         """Seconds until ``cost`` messages may be spent."""
         needed = min(cost + KEPT[priority] * self.holds, self.holds)
         short = needed - self.left(now_s)
-        wait_s = short / self.per_s if short > _CRUMB else 0.0
+        debt = self._debt if needed > self._plenty else min(short, self._debt)
+        wait_s = (short + debt) / self.per_s if short > _CRUMB else 0.0
         if priority is Priority.ORDINARY:
             wait_s = max(wait_s, self._eased_until_s - now_s)
         return _at_least(wait_s)
@@ -188,13 +203,22 @@ class Budget:
 
     def spend(self, cost: float, now_s: float) -> None:
         """So many have left."""
-        self.charge(cost, now_s)
+        self._left = self.left(now_s) - cost
         spare = max(0.0, self._left - KEPT[Priority.ORDINARY] * self.holds)
         self._eased_until_s = now_s + cost / (self.per_s + spare / self._ease_s)
 
     def charge(self, messages: float, now_s: float) -> None:
         """So many were spent without our having a say."""
-        self._left = self.left(now_s) - messages
+        self.left(now_s)
+        self._debt += messages
+        self._pay()
+        self._debt = min(self.holds, self._debt)
+
+    def _pay(self) -> None:
+        """What is owed, as far as there is plenty."""
+        paid = min(self._debt, max(0.0, self._left - self._plenty))
+        self._debt -= paid
+        self._left -= paid
 
 
 class Pace:

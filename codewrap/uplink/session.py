@@ -353,6 +353,8 @@ class UplinkSession:
             self._farewell.goodbye()
             return
         self._asked_s = self._clock()
+        if frame.want == "screen":  # who is not answered asks again, which costs more than the answer
+            self._spending.hurry(self._clock())
         ours = frame.epoch == self._plan.epoch
         if frame.want == "bytes":
             self._composer.want_bytes(frame.offset if ours else 0)

@@ -195,7 +195,7 @@ class Spending:
         budget = None
         if self._budget is not None and self._plan.budget_messages is not None:
             of, period_s = self._plan.budget_messages, self._plan.budget_period_s
-            budget = BudgetLeft(of, period_s, self._budget.left(now_s), self._budget.holds, self._budget.per_s)
+            budget = BudgetLeft(of, period_s, self._budget.balance(now_s), self._budget.holds, self._budget.per_s)
         return Spent(
             at=self._wall(),
             since=self._since,

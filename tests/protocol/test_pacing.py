@@ -267,7 +267,7 @@ def test_echo_goes_on_where_output_waits_and_the_end_where_echo_waits() -> None:
     drained(budget, 2.0, 600.0)
     assert pace.wait_s(600.0, 2.0) > 1
     assert pace.wait_s(600.0, 2.0, Priority.ECHO) == 0
-    budget.charge(budget.left(600.0) - 10, 600.0)
+    pace.published(600.0, 1, budget.left(600.0) - 10)
     assert pace.wait_s(600.0, 2.0, Priority.ECHO) > 1
     assert pace.wait_s(600.0, 2.0, Priority.LAST) == 0
     assert pace.affords(600.0, 2.0, Priority.LAST) == 5
@@ -283,10 +283,32 @@ def test_a_full_budget_delays_nothing_that_comes_alone() -> None:
 
 def test_what_could_not_be_held_back_is_waited_for() -> None:
     budget = Budget(60, 60.0)
-    budget.charge(50, 0.0)
-    assert budget.left(0.0) == -20
-    assert budget.wait_s(2.0, 0.0, Priority.LAST) == pytest.approx(22 / 0.5)
-    assert budget.left(1000.0) == 30
+    budget.charge(30, 0.0)
+    assert (budget.left(0.0), budget.balance(0.0)) == (12, 0)  # of 18 that were there at once; twelve are owed
+    assert budget.wait_s(6.0, 0.0, Priority.ORDINARY) == 0
+    budget.spend(6.0, 0.0)
+    for cost in (3.0, 6.0, 9.0, 20.0):
+        wait_s = budget.wait_s(cost, 0.0, Priority.ECHO)
+        later = Budget(60, 60.0)
+        later.charge(30, 0.0)
+        later.spend(6.0, 0.0)
+        assert wait_s == 0 or later.wait_s(cost, wait_s - 0.01, Priority.ECHO) > 0
+        assert later.wait_s(cost, wait_s, Priority.ECHO) == 0
+    assert budget.wait_s(6.0, 0.0, Priority.ECHO) == pytest.approx(1.5 / 0.25)
+    assert budget.wait_s(20.0, 0.0, Priority.ECHO) == pytest.approx((15.5 + 12) / 0.5)
+    assert budget.balance(1000.0) == 30
+
+
+def test_viewers_who_ask_and_ask_do_not_use_up_what_they_are_answered_with() -> None:
+    """Found by a session at the end of its budget: each request was charged, none was answered, so the next one came."""
+    pace = Pace(budget=(budget := Budget(60, 60.0)))
+    left = 0
+    for second in range(600):
+        budget.charge(3, float(second))
+        if pace.wait_s(float(second)) == 0:
+            pace.published(float(second))
+            left += 1
+    assert left * 2 >= 600 * budget.per_s / 2
 
 
 def test_an_event_that_costs_more_than_the_bucket_holds_waits_until_that_is_full() -> None:
@@ -316,6 +338,8 @@ def test_it_is_used_up_when_output_lives_on_what_comes_back() -> None:
 
 def test_a_budget_goes_on_where_another_one_stood_and_never_above_full() -> None:
     assert Budget(100, 60.0, left=7.0).left(5.0) == 7
+    assert Budget(100, 60.0, left=-7.0).balance(5.0) == -7
+    assert Budget(100, 60.0, left=-7.0).left(5.0) == 0
     assert Budget(100, 60.0, left=700.0).left(5.0) == 50
 
 
