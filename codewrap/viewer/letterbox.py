@@ -2,12 +2,13 @@
 
 Passing its bytes on would put every wrapped line and every absolute position in the wrong place. What is drawn here comes out
 of cells, so nothing of the session's own sequences reaches the terminal but the modes that shape the keyboard and the mouse.
+A letterbox is also a canvas: predictions can be drawn over it (`overlay.py`).
 """
 
 from __future__ import annotations
 
 from codewrap.protocol.geometry import Size
-from codewrap.terminal.emulator import Screen
+from codewrap.terminal.emulator import Cell, Cursor, Screen
 
 # Modes by which a program says what keys, mouse and pastes shall send. The rest of what modes do is drawn here.
 _INPUT_MODES = (1, 9, 66, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2004)
@@ -35,6 +36,37 @@ class Letterbox:
         clear = "\x1b[r\x1b[0m\x1b[2J" if self._blank else ""
         self._blank = False
         return (self._input_modes() + _BEGIN + clear + "".join(map(self._row, rows)) + self._cursor() + _END).encode()
+
+    # -- as a canvas ---------------------------------------------------------------------------------------------
+
+    @property
+    def cursor(self) -> Cursor:
+        return self._screen.cursor
+
+    def cells(self, row: int) -> list[Cell]:
+        return self._screen.cells(row)
+
+    def pen(self) -> str | None:
+        return self._screen.pen()
+
+    def reaches(self, row: int, col: int) -> bool:
+        return 0 <= row - self._top < self._shown.rows and 0 <= col - self._left < self._shown.cols
+
+    def covers(self, row: int, cells: tuple[int, int]) -> bool:
+        first, end = cells
+        # The cell behind the last is in view too: what comes to the edge wraps there, here or in the session.
+        return self.reaches(row, first) and self.reaches(row, end) and first < end < self._size.cols
+
+    def place(self, row: int, col: int) -> str:
+        return f"\x1b[{row - self._top + 1};{col - self._left + 1}H"
+
+    def restored(self, row: int, first: int, end: int) -> str:  # noqa: ARG002 - as a whole, as it was drawn
+        return self._row(row)
+
+    def settled(self) -> str:
+        return "\x1b[m" + self._cursor()
+
+    # -- drawing -------------------------------------------------------------------------------------------------
 
     def _pan(self) -> bool:
         """Keep the cursor in view; True when the view has moved."""
