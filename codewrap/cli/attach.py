@@ -34,6 +34,7 @@ class AttachOptions:
     allow_clipboard: bool
     encrypted: bool
     quiet: bool
+    predict: str
 
 
 def complete_session(incomplete: str) -> list[str]:
@@ -54,6 +55,9 @@ def attach(
     allow_clipboard: Annotated[
         bool, typer.Option("--allow-clipboard", envvar="CODEWRAP_ALLOW_CLIPBOARD", help="Let the session set your clipboard.")
     ] = False,
+    predict: Annotated[
+        str, typer.Option(envvar="CODEWRAP_PREDICT", help="Show typing before its echo: auto (on slow links), always or never.")
+    ] = "auto",
     no_encrypt: Annotated[
         bool, typer.Option("--no-encrypt", envvar="CODEWRAP_NO_ENCRYPT", help="The session was started with --no-encrypt.")
     ] = False,
@@ -66,7 +70,7 @@ def attach(
     "~." at the start of a line, or Ctrl-], detaches; "~?" lists the other keys. Exit status: the session's own; 0 after
     detaching; 254 lost; 255 could not attach.
     """
-    options = AttachOptions(read_only, detach_keys, raw, allow_clipboard, not no_encrypt, quiet)
+    options = AttachOptions(read_only, detach_keys, raw, allow_clipboard, not no_encrypt, quiet, predict)
     here = environment.current()
     name = check_session_name(session, "SESSION")
     try:
@@ -82,12 +86,14 @@ class Attachment:
 
     def __init__(self, name: str, options: AttachOptions, here: Environment, settings: Settings) -> None:
         from codewrap.viewer.keys import parse_detach_keys
+        from codewrap.viewer.localecho import parse_predict
 
         self._name = name
         self._options = options
         self._here = here
         self._settings = settings
         self._detach_keys = parse_detach_keys(options.detach_keys)
+        self._predict = parse_predict(options.predict)
         self._record: SessionRecord | None = None
         with contextlib.suppress(CodewrapError):  # without a private directory there are no sessions of ours to find
             self._record = SessionStore(files.runtime_directory(here.values)).find(name)
@@ -118,6 +124,7 @@ class Attachment:
                 allow_clipboard=self._options.allow_clipboard,
                 endpoint=parts.endpoint,
                 input_interval_s=parts.input_interval_s,
+                predict=self._predict,
             )
             gc.freeze()  # what is here now stays: the collector need not look at it with every keystroke
             session = ViewerSession(plan, parts.subscriber, mailbox, parts.send_over_http)

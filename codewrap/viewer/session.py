@@ -9,12 +9,12 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from codewrap.errors import EXIT_LOST, RemoteProtocolError
 from codewrap.protocol import channels
-from codewrap.protocol.frames import Ended, Output, Screen
+from codewrap.protocol.frames import Ended, HostFrame, Output, Screen
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import strip_reports
 from codewrap.terminal.child import get_size
@@ -36,6 +36,7 @@ from codewrap.viewer.hearing import Hearing
 from codewrap.viewer.httppath import SendOverHttp
 from codewrap.viewer.keys import Action, KeyFilter
 from codewrap.viewer.linkstate import LinkState
+from codewrap.viewer.localecho import LocalEcho, Predict
 from codewrap.viewer.mailbox import Mailbox
 from codewrap.viewer.receiver import (
     Confirmed,
@@ -71,6 +72,7 @@ class ViewerPlan:
     allow_clipboard: bool
     endpoint: str
     input_interval_s: float = 0.0
+    predict: Predict = Predict.NEVER
 
 
 class ViewerSession:
@@ -95,6 +97,8 @@ class ViewerSession:
         self._stdout, self._stderr = Sink(1), Sink(2)
         self._screen = TerminalScreen(self._stdout, size, raw=plan.raw, allow_clipboard=plan.allow_clipboard)
         self._receiver = Receiver(wants_bytes=not self._on_terminal)
+        can_type = self._on_terminal and not plan.read_only and not plan.raw
+        self._echo = LocalEcho(plan.predict if can_type else Predict.NEVER, self._screen)
         self._words = StatusLine(plan.session, self._screen if self._on_terminal else None, self._stderr)
         self._keys = KeyFilter(plan.detach_keys)
         self._terminal: RawTerminal | None = None
@@ -179,6 +183,7 @@ class ViewerSession:
         waits = [
             self._upstream.wait_s(now_s, connected=connected),
             self._receiver.wait_s(now_s) if connected else None,
+            self._echo.wait_s(now_s),
             1.0 if self._unsettled() else None,
         ]
         return min((wait for wait in waits if wait is not None), default=None)
@@ -200,10 +205,13 @@ class ViewerSession:
         dropped = self._upstream.expire(now_s)
         if dropped:
             self._lost_bytes += dropped
+            self._echo.forget()
             self._words.dropped(dropped, now_s)
         self._upstream.send(self._receiver.epoch, now_s)
         self._mind_host(now_s)
         if self._words.show_link(self._link_text(now_s), self._upstream.sender.pending_bytes, now_s):
+            self._receiver.repaint()
+        if self._echo.mind(now_s):
             self._receiver.repaint()
 
     # -- the network ---------------------------------------------------------------------------------------------
@@ -235,7 +243,8 @@ class ViewerSession:
         """In the subscriber's thread, under the mailbox's lock: True when the loop has something to do because of it."""
         now_s = self._clock()
         self._output(event, now_s)
-        unsettled = self._departure is not None or self._receiver.wait_s(now_s) is not None
+        waits = (self._receiver.wait_s(now_s), self._echo.wait_s(now_s))
+        unsettled = self._departure is not None or any(wait is not None for wait in waits) or self._echo.is_due
         return unsettled or self._stdout.waiting or self._stderr.waiting
 
     def _output(self, event: Received, now_s: float) -> None:
@@ -247,7 +256,18 @@ class ViewerSession:
         except RemoteProtocolError:
             return
         self._attendance.answered = True
-        for effect in self._receiver.receive(frame, now_s):
+        self._said(frame, now_s)
+
+    def _said(self, frame: HostFrame, now_s: float) -> None:
+        if not self._echo.active:
+            self._take(self._receiver.receive(frame, now_s), now_s)
+            return
+        with self._screen.at_once():
+            self._take(self._receiver.receive(frame, now_s), now_s)
+            self._echo.look()
+
+    def _take(self, effects: Iterable[Effect], now_s: float) -> None:
+        for effect in effects:
             self._apply(effect, now_s)
 
     def _apply(self, effect: Effect, now_s: float) -> None:
@@ -257,6 +277,7 @@ class ViewerSession:
             case ShowScreen():
                 self._skipped += effect.skipped
                 self._screen.redraw(effect.data, effect.size)
+                self._echo.redrawn()
                 if effect.joined:
                     self._announce_size()
             case Gap(start=start, end=end):
@@ -264,8 +285,10 @@ class ViewerSession:
                 self._words.note(f"gap: output bytes {start} to {end} are lost", now_s)
             case Confirmed(acks=acks):
                 self._upstream.confirm(acks, self._receiver.epoch, now_s)
+                self._echo.confirmed(self._upstream.sender.pending_bytes, now_s)
             case NewRun():
                 self._upstream.begin_anew()
+                self._echo.forget()
                 self._words.note("a new run of this session has begun", now_s)
             case Told(kind="lost"):
                 self._departure = Departure(EXIT_LOST, f"session {self._plan.session} is lost: its host has died")
@@ -336,6 +359,7 @@ class ViewerSession:
             data, action = self._keys.feed(strip_reports(data))
         if not self._plan.read_only:
             self._upstream.type(data, self._receiver.epoch, self._clock())
+            self._echo.typed(data, self._clock())
         elif data[-1:] in (b"q", b"\x03"):
             action = Action.DETACH
         if action is not None:

@@ -22,7 +22,9 @@ def test_a_session_that_nobody_runs_is_said_not_to_be_found(codewrap: CommandLin
     assert codewrap("attach", "build").err.splitlines() == ["[codewrap] connecting to build ...", done.err.strip()]
 
 
-@pytest.mark.parametrize(("setting", "value"), [("--detach-keys", "what"), ("--mode", "telepathy"), ("--mode", "gateway")])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("--detach-keys", "what"), ("--predict", "sometimes"), ("--mode", "telepathy"), ("--mode", "gateway")]
+)
 def test_a_wrong_option_is_one_line(codewrap: CommandLine, setting: str, value: str) -> None:
     done = codewrap("attach", setting, value, "build")
     assert done.status == 2
