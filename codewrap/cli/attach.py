@@ -22,6 +22,7 @@ from codewrap.store.sessions import SessionRecord, SessionStore
 if TYPE_CHECKING:
     from codewrap.cli.connections import ViewerParts
     from codewrap.transport.base import Deliver
+    from codewrap.transport.lane import Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class Attachment:
                 predict=self._predict,
             )
             gc.freeze()  # what is here now stays: the collector need not look at it with every keystroke
-            session = ViewerSession(plan, parts.subscriber, mailbox, parts.send_over_http)
+            session = ViewerSession(plan, parts.subscriber, mailbox, parts.send_over_http, lane=self._lane())
             departure = session.run(terminal, self._stdin_fd(terminal is not None))
         self._say(departure.text)
         if departure.status == EXIT_NOT_ATTACHED and self._options.quiet:
@@ -150,6 +151,13 @@ class Attachment:
         except OSError:
             return -1
         return -1 if os.isatty(0) else 0
+
+    def _lane(self) -> Lane | None:
+        """The short way to a host of this user on this machine. What goes into a file gains nothing by it."""
+        from codewrap.transport import lane
+
+        hub = self._record.hub if self._record is not None else None
+        return lane.connect(hub["lane"]) if hub is not None and "lane" in hub and os.isatty(1) else None
 
     def _connect(self, deliver: Deliver) -> ViewerParts:
         from codewrap.cli import connections

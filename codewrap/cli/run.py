@@ -20,6 +20,7 @@ from codewrap.cli import console, environment, names
 from codewrap.cli.environment import Environment
 from codewrap.config import Budget, Mode, Settings
 from codewrap.errors import CodewrapError, ConfigError, StoreError
+from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLaunch, UplinkLink, uplink_command
 from codewrap.host.session import HostSession, Outcome, flush_standard_streams, in_foreground, original_environment
 from codewrap.protocol.channels import check_session_name, printable
@@ -30,6 +31,7 @@ from codewrap.store.spent import read_spent
 from codewrap.terminal.child import Child, PtyOptions, get_size, replace_process, start_on_pipes, start_on_pty
 from codewrap.terminal.local import RawTerminal
 from codewrap.terminal.wakeup import SignalWakeup
+from codewrap.transport import lane
 
 SIGNALS = (
     signal.SIGCHLD,
@@ -118,6 +120,7 @@ class Run:
         self._on_pty = options.pty or environment.is_interactive()
         self._interactive = self._on_pty and os.isatty(0) and in_foreground(0)
         self._size = self._initial_size()
+        self._lane_name = ""
         self._notices: list[str] = []
         self._check_encryption()
 
@@ -127,15 +130,17 @@ class Run:
         with contextlib.ExitStack() as stack:
             try:
                 hub = stack.enter_context(_bind_loopback()) if self._settings.mode is Mode.EMBEDDED else None
+                self._lane_name = _hex(16)
+                listener = lane.listen(self._lane_name) if hub is not None else None
                 prepared = self._prepare(started_s, hub)
             except StoreError as error:
                 # A disk of ours that is full must not cost anybody their command.
                 console.say(f"this cannot be watched: {error}; it runs all the same")
                 flush_standard_streams()
                 replace_process(self._command, config.child_environment(self._here.original))
-            return self._run(prepared, hub, started_s)
+            return self._run(prepared, hub, Lanes(listener, self._epoch), started_s)
 
-    def _run(self, prepared: Prepared, hub: socket.socket | None, started_s: float) -> int:
+    def _run(self, prepared: Prepared, hub: socket.socket | None, lanes: Lanes, started_s: float) -> int:
         log, store, record = prepared
         flush_standard_streams()
         with SignalWakeup(SIGNALS) as wakeup:
@@ -148,7 +153,7 @@ class Run:
             self._announce(record)
             link = UplinkLink(self._uplink_launch(record, hub))
             try:
-                outcome = self._host(child, log, link, wakeup, started_s)
+                outcome = self._host(child, log, link, lanes, wakeup, started_s)
             finally:
                 store.remove(record.name, record.epoch)
                 child.close()
@@ -199,6 +204,7 @@ class Run:
                 "key": _hex(16),
                 "secret": _hex(32),
                 "master_key": _hex(32),
+                "lane": self._lane_name,
             }
         return SessionRecord(
             name=self._name,
@@ -262,11 +268,13 @@ class Run:
 
     # -- run ---------------------------------------------------------------------------------------------------
 
-    def _host(self, child: Child, log: sessionlog.LogWriter, link: UplinkLink, wakeup: SignalWakeup, started_s: float) -> Outcome:
+    def _host(
+        self, child: Child, log: sessionlog.LogWriter, link: UplinkLink, lanes: Lanes, wakeup: SignalWakeup, started_s: float
+    ) -> Outcome:
         stdin_fd = self._stdin_fd()
         with contextlib.ExitStack() as stack:
             terminal = stack.enter_context(RawTerminal(0)) if self._interactive else None
-            session = HostSession(child, log, link, terminal, stdin_fd, self._options.read_only, self._notice)
+            session = HostSession(child, log, link, terminal, stdin_fd, self._options.read_only, self._notice, lanes)
             return session.run(wakeup, started_s)
 
     def _stdin_fd(self) -> int:

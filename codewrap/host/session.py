@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codewrap.host.inputs import PendingInput
+from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLink
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Kind, Message
@@ -64,6 +65,7 @@ class HostSession:
     stdin_fd: int
     read_only: bool
     notice: Callable[[str], None]
+    lanes: Lanes
 
     def run(self, wakeup: SignalWakeup, started_s: float) -> Outcome:
         """Until the child has ended and its output is drained. ``wakeup`` is entered already."""
@@ -77,6 +79,7 @@ class _Loop:
         self._child = session.child
         self._log = session.log
         self._link = session.link
+        self._lanes = session.lanes
         self._terminal = session.terminal
         self._stdin_fd = session.stdin_fd
         self._parked_fd = -1
@@ -132,6 +135,8 @@ class _Loop:
             wanted[self._stdin_fd] = _READ
         if self._link.fileno() >= 0:
             wanted[self._link.fileno()] = _READ | (_WRITE if self._link.wants_to_write else 0)
+        for fd in self._lanes.descriptors():
+            wanted[fd] = _READ
         return wanted
 
     def _timeout_s(self) -> float | None:
@@ -168,6 +173,8 @@ class _Loop:
             self._uplink(events)
         elif fd == self._stdin_fd:
             self._read_stdin()
+        elif fd in self._lanes.descriptors():
+            self._hear_lane(fd)
         for sink in (self._stdout, self._stderr):
             if fd == sink.fd and events & _WRITE:
                 sink.flush()
@@ -197,6 +204,7 @@ class _Loop:
         if parts:
             data = parts[0] if len(parts) == 1 else b"".join(parts)
             sink.write(data)
+            self._lanes.output(self._log.end, data, stream)
             self._log.append(data, stream, time.monotonic())
             self._link.grown()
         if sink.closed:
@@ -225,7 +233,9 @@ class _Loop:
                 self._input.drop()
                 self._child.close_stdin()
                 break
-        self._link.written(self._input.take_acknowledgements(), time.monotonic())
+        acks = self._input.take_acknowledgements()
+        self._lanes.written(acks)
+        self._link.written(acks, time.monotonic())
         if self._stdin_fd == -2 and not self._input:
             self._child.close_stdin()
 
@@ -337,6 +347,12 @@ class _Loop:
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):  # nonsense must not cost the command
                 self._said(message)
 
+    def _hear_lane(self, fd: int) -> None:
+        for message in self._lanes.ready(fd):
+            if message.kind is Kind.INPUT:
+                with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+                    self._said(message)
+
     def _said(self, message: Message) -> None:
         header = message.header
         match message.kind:
@@ -409,6 +425,7 @@ class _Loop:
             self._await_report(time.monotonic() + REPORT_WAIT_S)
         outcome = Outcome(exited, self._log.end, now_s - self._started_s, self._link.restarts, self._report, self._log.broken)
         self._link.close()
+        self._lanes.close()
         self._selector.close()
         self._stdout.close()
         self._stderr.close()

@@ -1,4 +1,4 @@
-"""What the host process and its uplink process say to each other over a socketpair. Pure: bytes in, messages out.
+"""What a host process and its uplink process, or a viewer on the same machine, say to each other. Pure: bytes in, messages out.
 
 A message is ``>IBH`` (bytes that follow, kind, header length), a JSON header and a body of raw bytes. Both ends are ours, so a
 damaged message is a LocalProtocolError.
@@ -20,19 +20,21 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 
 
 class Kind(enum.IntEnum):
-    """H: host to uplink, U: uplink to host."""
+    """H: host to uplink, U: uplink to host, V: viewer on the same machine to host, L: host to such a viewer."""
 
     CONFIGURE = 1  # H: everything the uplink needs; the first message
     GROWN = 2  # H: the log has grown since the last ARM
     WRITTEN = 3  # H: {"acks": {writer: offset}} now written to the child
     FINISH = 4  # H: the child has ended and the log is complete: deliver, report, leave
     ARM = 5  # U: {"end": n} the log is read up to there; say when it grows
-    INPUT = 6  # U: {"writer", "offset"} and the keystrokes
+    INPUT = 6  # U, V: {"writer", "offset"} and the keystrokes
     RESIZE = 7  # U: {"cols", "rows"} a writer's terminal
     WATCHERS = 8  # U: {"count": n}
     NOTICE = 9  # U: {"text"} a line for the person at the host
     DONE = 10  # U: {"events", "bytes", ...}: the end report
     ANSWER = 11  # U: what a terminal answers to a question in the output, to be typed
+    GREETING = 12  # L: {"epoch"} the first message
+    OUTPUT = 13  # L: {"offset", "stream", "acks"} and the bytes
 
 
 @dataclass(frozen=True, slots=True)

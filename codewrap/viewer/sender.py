@@ -60,7 +60,7 @@ class Sender:
     def due(self, epoch: str, now_s: float) -> list[Input]:
         """Frames to send now, in order. Call it after `type`, `confirm`, a reconnect, and when `wait_s` is over."""
         found: list[Input] = []
-        if self._resend or self._overdue(now_s):
+        if self._resend or self.is_overdue(now_s):
             offset, data = self._outgoing.unacknowledged()
             probing = self._stalled and not self._resend
             found += self._frames(epoch, offset, data[:CHUNK_BYTES] if probing else data)
@@ -116,7 +116,8 @@ class Sender:
     def _again_s(self) -> float:
         return PROBE_S if self._stalled else RESEND_S
 
-    def _overdue(self, now_s: float) -> bool:
+    def is_overdue(self, now_s: float) -> bool:
+        """What is under way has not been confirmed in time."""
         return self._outgoing.pending_bytes > 0 and self._sent_s is not None and now_s - self._sent_s >= self._again_s
 
     def _frames(self, epoch: str, offset: int, data: bytes) -> list[Input]:

@@ -31,6 +31,7 @@ from codewrap.transport.base import (
     Subscriber,
     SubscriptionFailed,
 )
+from codewrap.transport.lane import Lane
 from codewrap.viewer.attendance import Attendance, Departure
 from codewrap.viewer.hearing import Hearing
 from codewrap.viewer.httppath import SendOverHttp
@@ -51,6 +52,7 @@ from codewrap.viewer.receiver import (
     Told,
 )
 from codewrap.viewer.screen import TerminalScreen
+from codewrap.viewer.shortcut import Shortcut
 from codewrap.viewer.statusline import StatusLine
 from codewrap.viewer.upstream import InputRules, Upstream
 
@@ -85,13 +87,15 @@ class ViewerSession:
         mailbox: Mailbox,
         send_over_http: SendOverHttp,
         clock: Callable[[], float] = time.monotonic,
+        lane: Lane | None = None,
     ) -> None:
         self._plan = plan
         self._clock = clock
         self._subscriber = subscriber
         self._mailbox = mailbox
         rules = InputRules(plan.read_only, plan.encrypted, plan.input_interval_s)
-        self._upstream = Upstream(plan.session, rules, subscriber, send_over_http)
+        self._shortcut = Shortcut(lane)
+        self._upstream = Upstream(plan.session, rules, subscriber, send_over_http, self._shortcut)
         self._on_terminal = os.isatty(1)
         size = get_size(1) or Size(24, 80)
         self._stdout, self._stderr = Sink(1), Sink(2)
@@ -156,6 +160,8 @@ class ViewerSession:
         wanted = {self._mailbox.fileno(): select.POLLIN, wakeup.fileno(): select.POLLIN}
         if self._stdin_fd >= 0 and not self._upstream.sender.full:
             wanted[self._stdin_fd] = select.POLLIN
+        if self._shortcut.fileno() >= 0:
+            wanted[self._shortcut.fileno()] = select.POLLIN
         for sink in (self._stdout, self._stderr):
             if sink.waiting:
                 wanted[sink.fd] = wanted.get(sink.fd, 0) | select.POLLOUT
@@ -173,6 +179,8 @@ class ViewerSession:
             self._signals(wakeup)
         elif fd == self._stdin_fd:
             self._read_keys()
+        elif fd == self._shortcut.fileno():
+            self._hear_lane(self._clock())
         for sink in (self._stdout, self._stderr):
             if fd == sink.fd:
                 sink.flush()
@@ -257,6 +265,12 @@ class ViewerSession:
             return
         self._attendance.answered = True
         self._said(frame, now_s)
+
+    def _hear_lane(self, now_s: float) -> None:
+        """Small output of a host on this machine, ahead of the same by the broker."""
+        for frame in self._shortcut.receive():
+            if frame.epoch == self._receiver.epoch and self._receiver.begun and not self._screen.behind:
+                self._said(frame, now_s)
 
     def _said(self, frame: HostFrame, now_s: float) -> None:
         if not self._echo.active:

@@ -1,4 +1,5 @@
-"""What goes to the session: keystrokes, this terminal's size, requests. As client events, or over HTTP where those are refused.
+"""What goes to the session: keystrokes, this terminal's size, requests. As client events, or over HTTP where those are refused;
+keystrokes by the lane to a host on this machine, where there is one.
 
 Never waits. What is typed is kept, resent and given up by the sender; here it is only sealed and handed on, one frame after
 the other, as fast as the broker takes them.
@@ -17,6 +18,7 @@ from codewrap.protocol.geometry import Size
 from codewrap.transport.base import Event, Subscriber
 from codewrap.viewer.httppath import HttpPath, SendOverHttp
 from codewrap.viewer.sender import Sender
+from codewrap.viewer.shortcut import Shortcut
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,16 @@ class InputRules:
 class Upstream:
     """One attachment's way to its session. The sender is its own; read ``sender`` for what is not yet confirmed."""
 
-    def __init__(self, session: str, rules: InputRules, subscriber: Subscriber, send_over_http: SendOverHttp) -> None:
+    def __init__(
+        self,
+        session: str,
+        rules: InputRules,
+        subscriber: Subscriber,
+        send_over_http: SendOverHttp,
+        shortcut: Shortcut | None = None,
+    ) -> None:
         self._rules = rules
+        self._shortcut = shortcut or Shortcut(None)
         self._subscriber = subscriber
         self._http = HttpPath(send_over_http)
         self.sender = Sender(lambda: secrets.token_hex(8))
@@ -58,8 +68,11 @@ class Upstream:
         """Send what is due. Call it after every turn: it also sends again what was not confirmed in time."""
         if not epoch or self._rules.read_only:
             return
+        by_broker = self.sender.is_overdue(now_s)
         if not self._due:
             self._due.extend(self.sender.due(epoch, now_s))
+        while not by_broker and self._due and self._shortcut.send(self._due[0]):
+            self._due.popleft()
         while self._due and (not self._client_events or now_s >= self._next_s):
             if not self._send_frame(self._due.popleft()):
                 self.unsent()

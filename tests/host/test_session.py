@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLaunch, UplinkLink
 from codewrap.host.session import HostSession, Outcome, original_environment
 from codewrap.protocol.geometry import Size
@@ -19,6 +21,7 @@ from codewrap.protocol.hostlink import Decoder, Kind, Message, encode
 from codewrap.store.sessionlog import LogReader, LogWriter
 from codewrap.terminal.child import Child, PtyOptions, start_on_pipes, start_on_pty
 from codewrap.terminal.wakeup import SignalWakeup
+from codewrap.transport.lane import connect, listen
 from codewrap.uplink.follower import LogFollower
 from tests.support.inplace import played, standard_streams
 from tests.support.ptydriver import Collected, eventually
@@ -95,6 +98,7 @@ class Hosted:
         self.out_fd, self.err = out, Collected(err)
         self.out: Collected | None = None
         self._uplinks: list[Uplink] = []
+        self.lane = secrets.token_hex(8)
 
     def run(self, script: Callable[[Hosted], None], *, reads: bool = True, with_stdin: bool = True) -> Outcome:
         if reads:
@@ -109,7 +113,9 @@ class Hosted:
             child = self._start()
             stack.callback(log.close)
             stack.callback(child.close)
-            session = HostSession(child, log, link, None, 0 if with_stdin else -1, self.read_only, self.notices.append)
+            stdin_fd = 0 if with_stdin else -1
+            lanes = Lanes(listen(self.lane), "run")
+            session = HostSession(child, log, link, None, stdin_fd, self.read_only, self.notices.append, lanes)
             return played(lambda: session.run(wakeup, 0.0), lambda: script(self))
 
     def _start(self) -> Child:
@@ -482,3 +488,31 @@ def test_an_answer_to_a_question_in_the_output_is_typed(host: Host) -> None:
 def test_a_command_knows_where_it_runs() -> None:
     environ = original_environment({"A": "1", "CODEWRAP_NAME": "taken"}, "s")
     assert environ == {"A": "1", "CODEWRAP": "1", "CODEWRAP_SESSION": "s"}
+
+
+# -- viewers on this machine -----------------------------------------------------------------------------------
+
+
+def test_a_viewer_on_this_machine_types_and_sees_at_the_host_itself(host: Callable[..., Hosted]) -> None:
+    def script(hosted: Hosted) -> None:
+        viewer = connect(hosted.lane)
+        assert viewer is not None
+        heard: list[Message] = []
+
+        def hears(text: bytes) -> bool:
+            heard.extend(viewer.receive() or [])
+            return text in b"".join(message.body for message in heard)
+
+        eventually(lambda: hears(b""), "nothing")
+        viewer.send(Message(Kind.INPUT, {"writer": "w", "offset": 0}, b"hello\n"))
+        viewer.send(Message(Kind.INPUT, {"writer": "w", "offset": 0}, b"hello\n"))
+        eventually(lambda: hears(b"hello\r\nhello\r\n"), "the echo, and what cat makes of it")
+        viewer.send(Message(Kind.RESIZE, {"rows": 5, "cols": 5}))  # by the broker only
+        viewer.send(Message(Kind.INPUT, {"writer": "w", "offset": 6}, b"\x04"))
+        outputs = [message for message in heard if message.kind is Kind.OUTPUT]
+        assert (outputs[0].header["offset"], outputs[0].header["acks"]) == (0, {"w": 6})
+        viewer.close()
+
+    outcome = host("cat").run(script)
+    assert outcome.exited.status == 0
+    assert outcome.output_bytes == len("hello\r\nhello\r\n")
