@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.queries import find_queries
 from codewrap.protocol.safety import Sanitizer
-from codewrap.terminal.emulator import Cursor, Screen, ScreenState
+from codewrap.terminal.emulator import Cell, Cursor, Screen, ScreenState
 from tests.terminal.recorder import COLS, PROGRAMS, ROWS, STORED, VECTORS, record
 
 SIZE = Size(ROWS, COLS)
@@ -306,3 +306,41 @@ def test_vectors_tell_nothing_of_the_machine() -> None:
         stream = recording(name)
         assert str(Path.home()).encode() not in stream or str(Path.home()) == "/"
         assert b"/tmp/" not in stream
+
+
+def test_cells_are_told_with_width_and_style() -> None:
+    screen = Screen(Size(rows=2, cols=6))
+    screen.feed("a日\x1b[1;38;2;1;2;3mb".encode())
+    assert screen.cells(0) == [
+        Cell("a", 1, ""),
+        Cell("日", 2, ""),
+        Cell(" ", 0, ""),
+        Cell("b", 1, ";1;38;2;1;2;3"),
+        Cell(" ", 1, ""),
+        Cell(" ", 1, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("output", "pen"),
+    [
+        (b"", ""),
+        (b"a\x1b[1;31m", ";31;1"),
+        (b"\x1b[38;2;1;2;3m\x1b[48;5;200mx", ";38;2;1;2;3;48;5;200"),
+        (b"\x1b[2;3r", ""),
+        (b"\x1b[?1049h\x1b[?25l\x1b[?1h\x1b)0x\x1b[3m", ";3"),
+        (b"\x1b[31m\x1b7\x1b[m\x1b8", ";31"),
+        (b"123456", None),
+        (b"\x1b[?6h", None),
+        (b"\x1b[?6h\x1b7\x1b[?6l\x1b[1;2r\x1b8", None),
+        (b"\x1b[4hx", None),
+        (b"\x1b(0x", None),
+        (b"\x0ex", None),
+        (b"\x1b)0\x0ex", None),
+        (b"\x1b[?7lx", None),
+    ],
+)
+def test_pen_is_told_where_printing_depends_on_nothing_else(output: bytes, pen: str | None) -> None:
+    screen = Screen(Size(rows=3, cols=6))
+    screen.feed(output)
+    assert screen.pen() == pen
