@@ -29,12 +29,11 @@ _INSTANT_S, _CRUMB = 1e-6, 1e-6
 
 @dataclass(frozen=True, slots=True)
 class BrokerLimits:
-    """What the broker takes: encoded bytes of one event, events of one batch, and events a second (None: as they come)."""
+    """What the broker takes: encoded bytes of one event, events of one batch and their bytes."""
 
     event_bytes: int = 10_240
     batch_events: int = MAX_BATCH
     batch_bytes: int = 1_000_000
-    events_per_s: float | None = None
 
     def plain_bytes(self, *, sealed: bool) -> int:
         """The most bytes of frame text in one event."""
