@@ -383,7 +383,7 @@ def one_line(command: Sequence[str]) -> str:
     except OSError:
         return "unknown"
     lines = (result.stdout or result.stderr).strip().splitlines()
-    return lines[0] if lines else "unknown"
+    return lines[0] if lines and result.returncode == 0 else "unknown"
 
 
 def last_word(command: Sequence[str]) -> str:
