@@ -1,0 +1,123 @@
+"""A slow link to a server of this machine: what goes through it arrives later, in order; or not at all while it is held."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+START_TIMEOUT_S = 10.0
+_BLOCK = 65_536
+
+
+class SlowLink:
+    """Listens on a port of its own and passes every connection on to ``port``, each byte ``delay_s`` late either way.
+
+    While `hold` lasts nothing passes and nobody is told: connections stand, half open. `release` lets everything follow.
+    """
+
+    def __init__(self, port: int, delay_s: float = 0.0) -> None:
+        self.port = 0
+        self._target = port
+        self._delay_s = delay_s
+        self._loop = asyncio.new_event_loop()
+        self._open: asyncio.Event | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listening = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="slow link", daemon=True)
+        self._thread.start()
+        assert self._listening.wait(START_TIMEOUT_S), "the slow link does not listen"
+
+    def hold(self) -> None:
+        """Let nothing through; when this returns, nothing more arrives."""
+        self._tell(self._set_open(False))
+
+    def release(self) -> None:
+        """Let everything through again, what has waited first."""
+        self._tell(self._set_open(True))
+
+    def close(self) -> None:
+        """Hang up."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(START_TIMEOUT_S)
+
+    def _tell(self, what: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(what, self._loop).result(START_TIMEOUT_S)
+
+    async def _set_open(self, is_open: bool) -> None:
+        assert self._open is not None
+        if is_open:
+            self._open.set()
+        else:
+            self._open.clear()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(self._listen())
+        self._loop.run_forever()
+        server.close()
+        for task in self._tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    async def _listen(self) -> asyncio.Server:
+        self._open = asyncio.Event()
+        self._open.set()
+        server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
+        self.port = int(server.sockets[0].getsockname()[1])
+        self._listening.set()
+        return server
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            there, onward = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.close()
+            return
+        try:
+            await asyncio.gather(self._pump(reader, onward), self._pump(there, writer))
+        finally:
+            for each in (writer, onward):
+                each.close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One direction: one takes what comes and says when it is due, one writes it then."""
+        due: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        taker = asyncio.create_task(self._take(reader, due))
+        assert self._open is not None
+        with contextlib.suppress(OSError):
+            while True:
+                at_s, data = await due.get()
+                await asyncio.sleep(max(0.0, at_s - self._loop.time()))
+                await self._open.wait()
+                if not data:
+                    break
+                writer.write(data)
+                await writer.drain()
+        taker.cancel()
+        with contextlib.suppress(OSError, RuntimeError):
+            writer.write_eof()
+
+    async def _take(self, reader: asyncio.StreamReader, due: asyncio.Queue[tuple[float, bytes]]) -> None:
+        data = b"."
+        while data:
+            try:
+                data = await reader.read(_BLOCK)
+            except OSError:
+                data = b""
+            due.put_nowait((self._loop.time() + self._delay_s, data))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
