@@ -25,8 +25,9 @@ def shortened(block: bytes, lines: int) -> bytes:
     """
     if len(block) < WORTH_BYTES:
         return block
-    start = len(block.rsplit(b"\n", lines)[0]) + 1
-    if start < WORTH_BYTES or block[start - 2 : start] != b"\r\n" or not _is_plain(block):
+    kept = block.rsplit(b"\n", lines)
+    start = len(kept[0]) + 1
+    if len(kept) <= lines or start < WORTH_BYTES or block[start - 2 : start] != b"\r\n" or not _is_plain(block):
         return block
     return _colours_of(block[:start]) + b"\r\n" + block[start:]
 

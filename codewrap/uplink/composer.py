@@ -18,12 +18,15 @@ from codewrap.uplink.follower import LogFollower, Piece
 
 # A terminal viewer that lacks more than this gets a screen: it could not read what rushes by.
 MAX_BACKLOG_BYTES = 128 * 1024
+# The same in events, where these are small: output of programs is deflated to a third, most often.
+BACKLOG_EVENTS = 2
+DEFLATED_TO = 3
 # So many requests far apart are kept; who is not among them asks again.
 MAX_REPLAYS = 64
 # After the last word, viewers are told once more where the session stands, so that a lost event is missed also where none
 # follows. Few, since each is a message for every viewer.
 BEATS_AFTER_S = (1.5, 12.0, 90.0)
-# The end too, until those who watch have gone.
+# The end too, ever more rarely, until those who watch have gone.
 END_AGAIN_S = 0.7
 # Writers whose input is confirmed in one event: ids are at most 64 characters, offsets 16 digits.
 ACKS_AT_ONCE = 50
@@ -58,6 +61,8 @@ class Batch:
     ended: bool = False
     again: bool = False
     """Nothing but what was said before."""
+    live: bool = False
+    """Nothing but new output and acknowledgements: nobody has asked for it, and nobody waits for it to arrive for certain."""
 
 
 @dataclass(slots=True)
@@ -108,7 +113,7 @@ class Composer:
         self._notices: list[Notice] = []
         self.end_said = False
         """The end has left, after everything else."""
-        self._end_again_s = 0.0
+        self._end_again_s = self._end_wait_s = 0.0
         self._flood_screen_due_s = 0.0
         self.watchers = 0
         self.key: bytes | None = None
@@ -257,6 +262,7 @@ class Composer:
             self._say_screen(batch)
             self._flood_screen_due_s = now_s + FLOOD_SCREEN_INTERVAL_S
         else:
+            batch.live = not batch.notices and not self._size_news
             self._say_sizes(batch)
             self._say_live(batch)
         self._say_replay(batch)
@@ -291,8 +297,12 @@ class Composer:
         self._ack_due_s = None
 
     def _too_far_behind(self) -> bool:
-        behind = self._follower.end - self._live
-        return behind > MAX_BACKLOG_BYTES if self._screen is not None else self._live < self._follower.start
+        """Whether to go on with a screen: one event, nearly always, where the bytes would take several."""
+        if self._screen is None:
+            return self._live < self._follower.start
+        events = BACKLOG_EVENTS if self._most_events is None else min(BACKLOG_EVENTS, self._most_events)
+        most_bytes = min(MAX_BACKLOG_BYTES, events * DEFLATED_TO * self._plain_limit)
+        return self._follower.end - self._live > most_bytes
 
     def _say_sizes(self, batch: Batch) -> None:
         for resized in self._size_news:
@@ -383,6 +393,7 @@ class Composer:
         """The first of the ranges that were asked for, as far as it goes."""
         if not self._replays:
             return
+        batch.live = False
         start, end = at, _ = self._replays[0]
         held = self._follower.start
         if at < held:
@@ -408,6 +419,13 @@ class Composer:
                 left.append((end, known_end))
         self._replays = left
 
+    def _sizes_to_come(self) -> bool:
+        """A size changed behind where the terminal's state is, maybe with the last byte: it has to be told before the end is."""
+        if self._follower.sizes(self._sizes_seen):
+            while self.catch_up(1 << 62):
+                pass
+        return bool(self._size_news)
+
     def _say_beat(self, batch: Batch, now_s: float) -> None:
         """By itself when nothing was said for a while; beside a screen for who joins, to give the key."""
         due_s = self._beats.next_s()
@@ -415,6 +433,7 @@ class Composer:
         wanted = self._beat_wanted and (not batch.texts or self.key is not None)
         if (wanted or (due and not batch.texts)) and not batch.ended and not self.end_said:
             batch.again = not batch.texts
+            batch.live = False
             self._say(batch, Beat(self._epoch, batch.live_to, self._sizes_seen, self.key))
             self._beats.done += due
         if batch.texts and not batch.again:
@@ -424,11 +443,13 @@ class Composer:
 
     def _say_end(self, batch: Batch, now_s: float) -> None:
         ending = self._follower.ending
-        if ending is None or batch.live_to < self._follower.end or batch.replayed is not None:
+        if ending is None or batch.live_to < self._follower.end or batch.replayed is not None or self._sizes_to_come():
             return
         if self.end_said and (batch.texts or now_s < self._end_again_s):
             return
+        batch.live = False
         batch.again = self.end_said
         batch.ended = True
-        self._end_again_s = now_s + END_AGAIN_S
+        self._end_wait_s = 2 * self._end_wait_s if self.end_said else END_AGAIN_S
+        self._end_again_s = now_s + self._end_wait_s
         self._say(batch, Ended(self._epoch, ending.offset, ending.code, ending.signal))

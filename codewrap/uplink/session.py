@@ -55,7 +55,7 @@ UNWATCHED_MAX_LAG_BYTES = 8 * 1024 * 1024
 # After the child's end viewers are given so long to hear of it, also those whose connection is just being restored.
 LINGER_S = 5.0
 # Who still lacks something asks within a second, and again; each answer begins this anew.
-LINGER_WATCHED_S = 3.0
+LINGER_WATCHED_S = 15.0
 LINGER_MOST_S = 600.0
 # Who asked so shortly before it left may not have had the answer.
 JUST_ASKED_S = 3.0
@@ -406,7 +406,7 @@ class UplinkSession:
             if not most:
                 return False
             texts = batch.texts[self._batch_said : self._batch_said + most]
-            if self._quick is not None and self._watchers.all_quick and len(batch.texts) == 1:
+            if self._quick is not None and batch.live and self._watchers.all_quick and len(batch.texts) == 1:
                 sent_bytes = self._quick.take(texts[0], seal, now_s)
                 if sent_bytes:
                     self._batch_said = 1

@@ -25,15 +25,18 @@ class Hearing:
             return True
         return event.channel == self._presence_channel and event.name == channels.EVENT_CLIENT_OUTPUT
 
-    def frame(self, event: Received, key: bytes | None) -> HostFrame:
-        """What was said. ``key`` is the host's, as it last told it. Raises RemoteProtocolError for anything else."""
+    def frame(self, event: Received, key: bytes | None) -> HostFrame | None:
+        """What was said. ``key`` is the host's, as it last told it; without it None is returned for what it would have signed.
+
+        Raises RemoteProtocolError for anything else.
+        """
         if event.channel == self._output_channel:
             frame = frames.decode_host(event.data)
             if frame.event != event.name:
                 raise RemoteProtocolError("an event has the name of another frame")
             return frame
         if key is None:
-            raise RemoteProtocolError("a client event came before the key it is signed with")
+            return None
         frame = frames.decode_host(sealing.verified(self._opened(event.data), key, self._output_channel))
         if not isinstance(frame, Output | Acked):
             raise RemoteProtocolError("a client event carries output and acknowledgements only")

@@ -196,6 +196,11 @@ class Receiver:
         self._asked_from = None
         self._behind_since_s = now_s - GAP_PATIENCE_S
 
+    def doubt(self, now_s: float) -> None:
+        """Something was said that could not be taken: the host is asked, unless what follows shows that nothing is missing."""
+        if self._behind_since_s is None:
+            self._behind_since_s = now_s
+
     def _stand(self, frame: HostFrame, before: int, now_s: float) -> None:
         """Whether more was spoken of than has come, and since when there was no progress."""
         if not isinstance(frame, Acked):

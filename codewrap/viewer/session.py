@@ -263,6 +263,9 @@ class ViewerSession:
             frame = self._hearing.frame(event, self._receiver.key)
         except RemoteProtocolError:
             return
+        if frame is None:
+            self._receiver.doubt(now_s)
+            return
         self._attendance.answered = True
         self._said(frame, now_s)
 

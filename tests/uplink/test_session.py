@@ -635,11 +635,11 @@ def test_viewers_whose_link_is_just_being_restored_are_waited_for(bench: Bench) 
     bench.connects(ANNA)
     bench.subscriber.tells(StateChanged(ConnectionState.RECONNECTING, "", 1.0))
     finish(bench)
-    assert bench.steps(LINGER_WATCHED_S * 2)
+    assert bench.steps(LINGER_S * 2)
     bench.published()
     bench.connects(ANNA)
     assert bench.published()[-1] == Ended("run", 0, 3, None)
-    assert not bench.steps(LINGER_S)
+    assert not bench.steps(LINGER_WATCHED_S)
 
 
 def test_viewers_of_a_host_that_died_are_told(bench: Bench) -> None:
@@ -653,7 +653,7 @@ def test_viewers_of_a_host_that_died_are_told(bench: Bench) -> None:
     (notice,) = bench.published()
     assert isinstance(notice, Notice)
     assert notice.kind == "lost"
-    assert not bench.steps(LINGER_S)
+    assert not bench.steps(LINGER_WATCHED_S)
 
 
 def test_a_host_that_left_after_the_end_is_not_called_lost(bench: Bench) -> None:

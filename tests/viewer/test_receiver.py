@@ -379,3 +379,17 @@ def test_a_gap_at_the_end_ends_it_too() -> None:
     viewer = reader()
     end = Ended("e", 10, None, 9)
     assert viewer.gets(end, Notice("e", 0, "gap", "gone", (0, 10))) == [Gap(0, 10), Over(end)]
+
+
+def test_what_could_not_be_taken_is_asked_for_unless_nothing_is_missing_after_all() -> None:
+    for viewer in (joined(), reader()):
+        viewer.gets(out(0, b"0123456789"))
+        viewer.now_s += 10
+        viewer.receiver.doubt(viewer.now_s)
+        viewer.gets(Acked("e", {}))
+        assert viewer.asks_after(GAP_PATIENCE_S) is not None
+        viewer.gets(Beat("e", 10))
+        assert viewer.asks_after(10.0) is None
+        viewer.receiver.doubt(viewer.now_s)
+        viewer.gets(Beat("e", 10))
+        assert viewer.asks_after(10.0) is None
