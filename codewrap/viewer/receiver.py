@@ -19,6 +19,7 @@ GAP_PATIENCE_S = 0.15
 # Nothing to go by yet: the host is asked; and asked again.
 FIRST_SCREEN_PATIENCE_S = 0.5
 REPEAT_S = 1.0
+MOST_REPEAT_S = 8.0  # each request is a message to pay for: a host that says nothing is asked ever more rarely
 MAX_PAST_EPOCHS = 16
 # A reader asks for more when so much of an answer is still to come: the host need not wait for the question.
 ASK_AHEAD_BYTES = REPLAY_BYTES // 2
@@ -106,6 +107,7 @@ class Receiver:
         self._behind_since_s: float | None = None
         self._asked_s: float | None = None
         self._asked_from: int | None = None  # the offset of a request that is not answered whole
+        self._repeat_s = REPEAT_S
         self._repaint = True
         self._size: Size | None = None
         self._resizes = 0
@@ -143,6 +145,7 @@ class Receiver:
         if frame.epoch in self._past_epochs:
             return
         self.last_heard_s = now_s
+        self._repeat_s = REPEAT_S
         if frame.epoch != self.epoch:
             yield from self._new_epoch(frame)
         before = self.offset
@@ -171,6 +174,8 @@ class Receiver:
         wait_s = self.wait_s(now_s)
         if wait_s is None or wait_s > 0:
             return None
+        if self._asked_s is not None and self._asked_from == self.offset:
+            self._repeat_s = min(2 * self._repeat_s, MOST_REPEAT_S)
         self._asked_s, self._asked_from = now_s, self.offset
         return self.offset, "bytes" if self.wants_bytes else "screen"
 
@@ -180,7 +185,7 @@ class Receiver:
             return None
         due_s = now_s if not self._begun or self._behind_since_s is None else self._behind_since_s + GAP_PATIENCE_S
         if self._asked_s is not None:
-            due_s = max(due_s, self._asked_s + REPEAT_S)
+            due_s = max(due_s, self._asked_s + self._repeat_s)
         if self._asked_from is not None and self.wants_bytes:
             come = self.offset - self._asked_from
             if come >= REPLAY_BYTES - ASK_AHEAD_BYTES:
@@ -194,6 +199,7 @@ class Receiver:
         self._repaint = True
         self._asked_s = now_s - REPEAT_S + (0.0 if self.wants_bytes else FIRST_SCREEN_PATIENCE_S)
         self._asked_from = None
+        self._repeat_s = REPEAT_S
         self._behind_since_s = now_s - GAP_PATIENCE_S
 
     def doubt(self, now_s: float) -> None:

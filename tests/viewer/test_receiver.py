@@ -13,6 +13,7 @@ from codewrap.viewer.receiver import (
     ASK_AHEAD_BYTES,
     FIRST_SCREEN_PATIENCE_S,
     GAP_PATIENCE_S,
+    MOST_REPEAT_S,
     REPEAT_S,
     Confirmed,
     Effect,
@@ -393,3 +394,19 @@ def test_what_could_not_be_taken_is_asked_for_unless_nothing_is_missing_after_al
         viewer.receiver.doubt(viewer.now_s)
         viewer.gets(Beat("e", 10))
         assert viewer.asks_after(10.0) is None
+
+
+def test_a_host_that_says_nothing_is_asked_ever_more_rarely_until_it_is_heard() -> None:
+    viewer = joined()
+    viewer.now_s += 10
+    viewer.gets(out(12, b"later"))
+    assert viewer.asks_after(GAP_PATIENCE_S) is not None
+    waits = []
+    for _ in range(5):
+        wait_s = viewer.receiver.wait_s(viewer.now_s)
+        assert wait_s is not None
+        waits.append(wait_s)
+        assert viewer.asks_after(wait_s) is not None
+    assert waits == pytest.approx([REPEAT_S, 2 * REPEAT_S, 4 * REPEAT_S, MOST_REPEAT_S, MOST_REPEAT_S])
+    viewer.gets(Acked("e", {}))
+    assert viewer.receiver.wait_s(viewer.now_s) == pytest.approx(REPEAT_S)
