@@ -107,6 +107,7 @@ class Receiver:
         self._behind_since_s: float | None = None
         self._asked_s: float | None = None
         self._asked_from: int | None = None  # the offset of a request that is not answered whole
+        self._answer_to = 0  # where the answer ends, as far as it can be known
         self._repeat_s = REPEAT_S
         self._repaint = True
         self._size: Size | None = None
@@ -177,6 +178,8 @@ class Receiver:
         if self._asked_s is not None and self._asked_from == self.offset:
             self._repeat_s = min(2 * self._repeat_s, MOST_REPEAT_S)
         self._asked_s, self._asked_from = now_s, self.offset
+        known = self._heard_of - self.offset
+        self._answer_to = self.offset + (min(known, REPLAY_BYTES) if known > 0 else REPLAY_BYTES)
         return self.offset, "bytes" if self.wants_bytes else "screen"
 
     def wait_s(self, now_s: float) -> float | None:
@@ -187,10 +190,11 @@ class Receiver:
         if self._asked_s is not None:
             due_s = max(due_s, self._asked_s + self._repeat_s)
         if self._asked_from is not None and self.wants_bytes:
-            come = self.offset - self._asked_from
-            if come >= REPLAY_BYTES - ASK_AHEAD_BYTES:
+            # A long answer is asked on in its second half, a short one when it has come.
+            ahead = ASK_AHEAD_BYTES if self._answer_to - self._asked_from > ASK_AHEAD_BYTES else 0
+            if self._heard_of > self._answer_to and self.offset >= self._answer_to - ahead:
                 return 0.0
-            if come > 0 and self._behind_since_s is not None:
+            if self.offset > self._asked_from and self._behind_since_s is not None:
                 due_s = self._behind_since_s + REPEAT_S  # the answer is on its way
         return max(0.0, due_s - now_s)
 

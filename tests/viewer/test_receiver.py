@@ -410,3 +410,17 @@ def test_a_host_that_says_nothing_is_asked_ever_more_rarely_until_it_is_heard() 
     assert waits == pytest.approx([REPEAT_S, 2 * REPEAT_S, 4 * REPEAT_S, MOST_REPEAT_S, MOST_REPEAT_S])
     viewer.gets(Acked("e", {}))
     assert viewer.receiver.wait_s(viewer.now_s) == pytest.approx(REPEAT_S)
+
+
+def test_an_answer_that_ended_where_the_output_then_stood_is_followed_at_once_by_the_next_question() -> None:
+    """The host answers as far as it has said; others may have jumped far ahead since."""
+    viewer = reader()
+    viewer.gets(out(0, b"ab"), Screen("e", 1000, SIZE, b"others jump ahead"))
+    assert viewer.asks() == (2, "bytes")
+    viewer.gets(Screen("e", 5000, SIZE, b"and again"))
+    viewer.gets(out(2, bytes(997)))
+    assert viewer.asks() is None
+    viewer.gets(out(999, b"x"))
+    assert viewer.asks() == (1000, "bytes")
+    viewer.gets(out(1000, bytes(4000)))
+    assert viewer.asks_after(10.0) is None
