@@ -57,6 +57,8 @@ from codewrap.viewer.statusline import StatusLine
 from codewrap.viewer.upstream import InputRules, Upstream
 
 LAST_WORDS_S = 1.0
+# The session has ended under a status line: so long its last screen is waited for, which takes the line away.
+LAST_SCREEN_S = 1.0
 # What need not be looked at while the terminal is behind: a screen makes good for it.
 _DRAWN = (Output.event, Screen.event, channels.EVENT_CLIENT_OUTPUT)
 _LEAVE_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -110,6 +112,7 @@ class ViewerSession:
         self._poll = select.poll()
         self._watched: dict[int, int] = {}
         self._departure: Departure | None = None
+        self._leaves_by_s: float | None = None  # once all is over but the last screen
         self._link = LinkState(clock())
         self._attendance = Attendance(plan.session, plan.endpoint, self._link, encrypted=plan.encrypted)
         self._ready_channels: set[str] = set()
@@ -192,6 +195,7 @@ class ViewerSession:
             self._upstream.wait_s(now_s, connected=connected),
             self._receiver.wait_s(now_s) if connected else None,
             self._echo.wait_s(now_s),
+            None if self._leaves_by_s is None else max(0.0, self._leaves_by_s - now_s),
             1.0 if self._unsettled() else None,
         ]
         return min((wait for wait in waits if wait is not None), default=None)
@@ -304,6 +308,7 @@ class ViewerSession:
                 self._upstream.confirm(acks, self._receiver.epoch, now_s)
                 self._echo.confirmed(self._upstream.sender.pending_bytes, now_s)
             case NewRun():
+                self._leaves_by_s = None
                 self._upstream.begin_anew()
                 self._echo.forget()
                 self._words.note("a new run of this session has begun", now_s)
@@ -312,10 +317,18 @@ class ViewerSession:
             case Told(text=text):
                 self._words.note(channels.printable(text, 500), now_s)
             case Over(ended=ended):
-                how = f"signal {ended.signal}" if ended.signal is not None else f"exit {ended.code}"
-                self._departure = Departure(ended.status, f"session {self._plan.session} ended: {how}")
+                self._over(ended, now_s)
             case ShowSize():
                 self._receiver.repaint()  # the terminal is now of another size than the session's, or no longer
+
+    def _over(self, ended: Ended, now_s: float) -> None:
+        """All was shown. On a terminal it stays, so a status line over it has to go first: a screen brings the end again."""
+        if self._screen.status and self._leaves_by_s is None:
+            self._leaves_by_s = now_s + LAST_SCREEN_S
+            self._receiver.repaint()
+            return
+        how = f"signal {ended.signal}" if ended.signal is not None else f"exit {ended.code}"
+        self._departure = Departure(ended.status, f"session {self._plan.session} ended: {how}")
 
     def _show(self, data: bytes, stream: str) -> None:
         if self._on_terminal:
@@ -353,7 +366,9 @@ class ViewerSession:
         if self._departure is not None and self._attendance.answered and not self._on_terminal:
             text = f"{self._departure.text}; its output from byte {self._receiver.offset} on did not arrive"
             self._departure = Departure(self._departure.status, text)
-        if ended is not None and self._attendance.too_late(now_s):
+        if ended is not None and self._leaves_by_s is not None and now_s >= self._leaves_by_s:
+            self._over(ended, now_s)
+        elif ended is not None and self._attendance.too_late(now_s):
             self._departure = self._ended_unseen(ended)
 
     def _ended_unseen(self, ended: Ended) -> Departure:

@@ -35,7 +35,7 @@ from codewrap.transport.base import (
 from codewrap.viewer.attendance import HOST_GONE_S, NO_ANSWER_S, Departure
 from codewrap.viewer.mailbox import Mailbox
 from codewrap.viewer.sender import EXPIRY_S
-from codewrap.viewer.session import ViewerPlan, ViewerSession
+from codewrap.viewer.session import LAST_SCREEN_S, ViewerPlan, ViewerSession
 from codewrap.viewer.statusline import NOTE_S
 from tests.support.inplace import played, standard_streams
 from tests.support.ptydriver import Collected
@@ -202,6 +202,31 @@ def test_a_signal_that_killed_the_command_is_the_status_too() -> None:
         viewer.says(Ended("run", 0, None, 9))
 
     assert Attached().run(script) == Departure(137, "session s ended: signal 9")
+
+
+def test_it_does_not_leave_a_status_line_in_its_last_screen() -> None:
+    def script(viewer: Attached) -> None:
+        viewer.begins(b"the first row")
+        viewer.says(Notice("run", 0, "budget", "a note over it"))
+        viewer.sees("a note over it")
+        viewer.says(Ended("run", 0, 7, None))
+        assert viewer.request().epoch == ""
+        viewer.shows(b"the first row")
+
+    viewer = Attached()
+    assert viewer.run(script) == Departure(7, "session s ended: exit 7")
+    assert "the first row" in viewer.text()
+    assert "a note over it" not in viewer.text()
+
+
+def test_where_the_last_screen_does_not_come_it_leaves_all_the_same() -> None:
+    def script(viewer: Attached) -> None:
+        viewer.begins()
+        viewer.says(Notice("run", 0, "budget", "a note over the screen"), Ended("run", 0, 7, None))
+        assert viewer.request().epoch == ""
+        viewer.later(LAST_SCREEN_S)
+
+    assert Attached().run(script) == Departure(7, "session s ended: exit 7")
 
 
 @pytest.mark.parametrize("keys", [b"~.", b"\r~.", b"\x1d", b"ab\x1d"])
