@@ -14,11 +14,12 @@ from tests.chaos.scenario import Scenario, Told
 from tests.chaos.stage import Broker
 from tests.support.node import Node
 from tests.support.served import Served
-from tests.support.sessions import TOKEN, soketi_settings
+from tests.support.sessions import TOKEN, cloud_settings, soketi_settings
 from tests.support.soketi import SoketiServer
 
 SEEDS = "20"
-KINDS = ("soketi", "gateway", "soketi-without-client-events")
+# The last is our hub with what Pusher's hosted service allows, reached as that is.
+KINDS = ("soketi", "gateway", "soketi-without-client-events", "cloud")
 # Most of a session's time is waiting; more at once would make each of them late.
 AT_ONCE = 3
 Play = Callable[[int], Told]
@@ -51,11 +52,16 @@ def brokers(
     soketi: SoketiServer, soketi_without_client_events: SoketiServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Broker]]:
     """All kinds, each one server."""
-    with Served(tmp_path_factory.mktemp("gateway"), settings={"AUTH_TOKEN": TOKEN}) as served:
+    of_cloud = {"AUTH_TOKEN": TOKEN, "CODEWRAP_HUB_PROFILE": "pusher-cloud"}
+    with (
+        Served(tmp_path_factory.mktemp("gateway"), settings={"AUTH_TOKEN": TOKEN}) as served,
+        Served(tmp_path_factory.mktemp("cloud"), settings=of_cloud) as cloud,
+    ):
         yield {
             "soketi": soketi_broker("soketi", soketi),
             "gateway": Broker("gateway", ("127.0.0.1", served.port), gateway_settings),
             "soketi-without-client-events": soketi_broker("soketi-without-client-events", soketi_without_client_events),
+            "cloud": Broker("cloud", ("127.0.0.1", cloud.port), lambda port: cloud_settings(cloud) | {"PUSHER_PORT": str(port)}),
         }
 
 
