@@ -186,7 +186,16 @@ class ClientEventsRefused:
     reason: str
 
 
-SubscriberEvent = StateChanged | Subscribed | SubscriptionFailed | MemberAdded | MemberRemoved | Received | ClientEventsRefused
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The connection stands, but the broker leaves a ping unanswered: nothing was heard for ``for_s``. None: it speaks again."""
+
+    for_s: float | None
+
+
+SubscriberEvent = (
+    StateChanged | Subscribed | SubscriptionFailed | MemberAdded | MemberRemoved | Received | ClientEventsRefused | Silence
+)
 Deliver = Callable[[SubscriberEvent], None]
 
 

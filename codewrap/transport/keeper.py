@@ -27,6 +27,7 @@ from codewrap.transport.base import (
     Deliver,
     Member,
     OpenWire,
+    Silence,
     StateChanged,
     SubscriberEvent,
     SubscriptionFailed,
@@ -55,9 +56,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How patient the keeper is. A quiet link is pinged after ``ping_after_s`` and given up ``dead_after_s`` later."""
+    """How patient the keeper is. A quiet link is pinged after ``ping_after_s``, called silent ``silent_after_s`` later, and given
+    up ``dead_after_s`` after the ping."""
 
     ping_after_s: float = 20.0
+    silent_after_s: float = 3.0
     dead_after_s: float = 15.0
     connect_timeout_s: float = 15.0
     first_retry_s: float = FIRST_S
@@ -74,6 +77,7 @@ class _Link:
     unsent: list[str] = field(default_factory=list)
     established_at_s: float | None = None
     pinged_at_s: float | None = None
+    called_silent: bool = False
     waiting_since_s: dict[str, float] = field(default_factory=dict)
     end: tuple[int | None, str] | None = None
 
@@ -258,12 +262,23 @@ class KeptSubscriber:
         ping_after_s = min(self._timing.ping_after_s, link.client.activity_timeout_s)
         if link.pinged_at_s is not None and heard_at_s > link.pinged_at_s:
             link.pinged_at_s = None
+            self._call_silent(link, None)
         if now_s - heard_at_s < ping_after_s:
             return ping_after_s - (now_s - heard_at_s)
         if link.pinged_at_s is None:
             link.pinged_at_s = now_s
             link.wire.send(PING)
-        return max(0.0, min(ping_after_s, link.pinged_at_s + self._timing.dead_after_s - now_s))
+        silent_in_s = link.pinged_at_s + self._timing.silent_after_s - now_s
+        if silent_in_s <= 0:
+            self._call_silent(link, now_s - heard_at_s)
+        dead_in_s = max(0.0, min(ping_after_s, link.pinged_at_s + self._timing.dead_after_s - now_s))
+        return min(dead_in_s, silent_in_s) if silent_in_s > 0 else dead_in_s
+
+    def _call_silent(self, link: _Link, for_s: float | None) -> None:
+        """Tell of it once, and once that it is over."""
+        if link.called_silent != (for_s is not None):
+            link.called_silent = for_s is not None
+            self._tell(Silence(for_s))
 
     def _mind_unanswered(self, link: _Link, now_s: float) -> float:
         """Tell of subscriptions that the broker leaves without any answer. Returns when to look again."""
@@ -291,6 +306,8 @@ class KeptSubscriber:
             if link is not self._link or self._closing.is_set():
                 return
             sends = self._act(link, link.client.receive(text))
+        if link.called_silent:
+            self._nudge.set()
         if sends:
             self._write(link, sends)
 

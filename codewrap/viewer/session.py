@@ -26,6 +26,7 @@ from codewrap.transport.base import (
     MemberAdded,
     MemberRemoved,
     Received,
+    Silence,
     StateChanged,
     Subscribed,
     Subscriber,
@@ -195,14 +196,14 @@ class ViewerSession:
             self._upstream.wait_s(now_s, connected=connected),
             self._receiver.wait_s(now_s) if connected else None,
             self._echo.wait_s(now_s),
+            self._link.wait_s(now_s),
             None if self._leaves_by_s is None else max(0.0, self._leaves_by_s - now_s),
             1.0 if self._unsettled() else None,
         ]
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _unsettled(self) -> bool:
-        host_away = self._link.host_away_s(self._clock()) > 0
-        return not self._link.connected or not self._attendance.answered or host_away or bool(self._screen.status)
+        return not self._attendance.answered or bool(self._screen.status)
 
     def _look_after(self, now_s: float) -> None:
         """What time brings: requests, resending, expiry, the status line."""
@@ -246,6 +247,8 @@ class ViewerSession:
                     self._attendance.removed(member)
                 case ClientEventsRefused():
                     self._upstream.use_http()
+                case Silence(for_s=for_s):
+                    self._link.silence(for_s, now_s)
                 case _:
                     pass
             if self._departure is not None:
@@ -280,6 +283,7 @@ class ViewerSession:
                 self._said(frame, now_s)
 
     def _said(self, frame: HostFrame, now_s: float) -> None:
+        self._link.heard()
         if not self._echo.active:
             self._take(self._receiver.receive(frame, now_s), now_s)
             return
@@ -390,12 +394,17 @@ class ViewerSession:
         if self._terminal is not None:
             data, action = self._keys.feed(strip_reports(data))
         if not self._plan.read_only:
-            self._upstream.type(data, self._receiver.epoch, self._clock())
-            self._echo.typed(data, self._clock())
+            self._type(data, self._clock())
         elif data[-1:] in (b"q", b"\x03"):
             action = Action.DETACH
         if action is not None:
             self._act(action)
+
+    def _type(self, data: bytes, now_s: float) -> None:
+        self._upstream.type(data, self._receiver.epoch, now_s)
+        self._echo.typed(data, now_s)
+        if data:
+            self._link.asked(now_s, self._echo.round_trip.smoothed_s or 0.0)
 
     def _act(self, action: Action) -> None:
         if action is Action.DETACH:

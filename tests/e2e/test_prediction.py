@@ -1,8 +1,9 @@
-"""Typing over a slow link: what is shown before its echo, and what never is."""
+"""Slow and silent links: what is shown of typing before its echo, what never is, and what is said meanwhile."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,3 +145,32 @@ def test_a_link_that_is_fast_is_left_alone(tmp_path: Path, gateway: Served) -> N
             proves(viewer, host, char)
             quick = quick and time.monotonic() - begun < FELT_S
         assert not quick or b";4m" not in viewer.output.data
+
+
+def test_a_session_that_falls_silent_is_said_to_be_until_it_is_heard_again(relay: Relay, link: SlowLink) -> None:
+    host = relay.shell()
+    viewer = relay.attached()
+    proves(viewer, host, "echo")
+    link.hold()
+    viewer.send(" back")
+    viewer.shows(re.compile(r"last heard \d s ago; 5 typed bytes wait"))
+    link.release()
+    viewer.shows("echo back")
+    viewer.looks(lambda rows: not any("last heard" in row for row in rows), "the line gone")
+    viewer.looks_like(host)
+
+
+def test_predictions_stay_while_nothing_is_heard(relay: Relay, link: SlowLink) -> None:
+    host = relay.shell()
+    viewer = relay.attached("--predict", "always")
+    viewer.send("\r")
+    viewer.shows(re.compile(r"ready\$\s+ready\$"))
+    proves(viewer, host, "echo")
+    link.hold()
+    viewer.send(" back")
+    viewer.shows("last heard")
+    foresees(viewer, " back")
+    link.release()
+    viewer.looks(lambda rows: not any("last heard" in row for row in rows), "the line gone")
+    foresees(viewer, "")
+    viewer.looks_like(host)

@@ -18,6 +18,7 @@ from codewrap.transport.base import (
     ConnectionState,
     Received,
     RetryLater,
+    Silence,
     StateChanged,
     Subscribed,
     SubscriberEvent,
@@ -127,6 +128,19 @@ def test_a_quiet_link_is_pinged_and_kept_when_it_answers() -> None:
             wire.hears("pusher:ping")
             wire.says("pusher:pong", {})
         assert not wire.closed.is_set()
+
+
+def test_a_link_that_leaves_a_ping_unanswered_is_called_silent_until_it_speaks() -> None:
+    wires, deliveries = Wires(), Deliveries()
+    with kept(wires, deliveries, timing=Timing(ping_after_s=0.05, silent_after_s=0.05, dead_after_s=60)):
+        wire = wires.next()
+        wire.greets()
+        wire.hears("pusher:ping")
+        silence = deliveries.wait_for(Silence)
+        assert silence.for_s is not None
+        assert silence.for_s >= 0.1
+        wire.says("pusher:pong", "{}")
+        assert deliveries.wait_for(Silence) == Silence(None)
 
 
 def test_a_dead_link_is_noticed_and_replaced() -> None:

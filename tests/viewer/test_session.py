@@ -18,7 +18,7 @@ from codewrap.protocol.frames import Acked, Ended, HostFrame, Input, Notice, Out
 from codewrap.protocol.frames import Screen as ScreenFrame
 from codewrap.protocol.geometry import Size
 from codewrap.terminal.child import set_size
-from codewrap.terminal.emulator import Screen
+from codewrap.terminal.emulator import Cell, Screen
 from codewrap.terminal.local import RawTerminal
 from codewrap.transport.base import (
     ClientEventsRefused,
@@ -28,11 +28,14 @@ from codewrap.transport.base import (
     MemberAdded,
     MemberRemoved,
     Received,
+    Silence,
     StateChanged,
     Subscribed,
     SubscriptionFailed,
 )
 from codewrap.viewer.attendance import HOST_GONE_S, NO_ANSWER_S, Departure
+from codewrap.viewer.linkstate import LATE_S
+from codewrap.viewer.localecho import Predict
 from codewrap.viewer.mailbox import Mailbox
 from codewrap.viewer.sender import EXPIRY_S
 from codewrap.viewer.session import LAST_SCREEN_S, ViewerPlan, ViewerSession
@@ -393,6 +396,55 @@ def test_a_lost_link_is_shown_over_the_screen_and_gone_when_it_is_back() -> None
     assert Attached().run(script).status == 0
 
 
+def test_a_session_that_does_not_answer_is_shown_to_be_silent_until_it_does() -> None:
+    def script(viewer: Attached) -> None:
+        viewer.begins()
+        viewer.types(b"x")
+        typed = viewer.input()
+        assert isinstance(typed, Input)
+        viewer.later(LATE_S + 1.0)
+        viewer.sees("s: last heard 4 s ago; 1 typed bytes wait")
+        viewer.says(Acked("run", {typed.writer: 1}))
+        assert viewer.request().epoch == ""
+        viewer.shows(b"as before")
+        viewer.sees("as before")
+        viewer.sees_no_more("last heard")
+        viewer.types(b"\x1d")
+
+    assert Attached().run(script).status == 0
+
+
+def test_a_broker_that_does_not_answer_is_shown_to_be_silent_until_it_does() -> None:
+    def script(viewer: Attached) -> None:
+        viewer.begins()
+        viewer.subscriber.tells(Silence(23.0))
+        viewer.sees("s: last heard 23 s ago")
+        viewer.subscriber.tells(Silence(None))
+        viewer.request()
+        viewer.shows(b"as before")
+        viewer.sees_no_more("last heard")
+        viewer.types(b"\x1d")
+
+    assert Attached().run(script).status == 0
+
+
+def test_what_is_typed_over_a_slow_link_is_shown_at_once_and_again_when_it_is_confirmed() -> None:
+    def script(viewer: Attached) -> None:
+        viewer.begins(b"ready>")
+        for char in (b"l", b"s"):
+            viewer.types(char)
+            typed = viewer.input()
+            assert isinstance(typed, Input)
+            viewer.sees("ready>ls" if char == b"s" else "ready>")
+            viewer.says(Output("run", typed.offset, char, acks={typed.writer: typed.end}))
+            viewer.sees("ready>l")
+        viewer.out.expect(b"\x1b[0;4ms")
+        assert viewer.out.wait_for(lambda: viewer.screen.cells(0)[7] == Cell("s", 1, ""), WAIT_S)
+        viewer.types(b"\x1d")
+
+    assert Attached(replace(PLAN, predict=Predict.ALWAYS)).run(script).status == 0
+
+
 def test_a_short_break_is_not_worth_a_word() -> None:
     def script(viewer: Attached) -> None:
         viewer.begins()
@@ -447,7 +499,9 @@ def test_a_note_can_be_read_before_a_screen_is_asked_for_that_takes_it_away() ->
         viewer.says(Notice("run", 0, "word", "mind the gap"))
         viewer.sees("mind the gap")
         viewer.types(b"x")
-        viewer.input()
+        typed = viewer.input()
+        assert isinstance(typed, Input)
+        viewer.says(Acked("run", {typed.writer: 1}))
         assert requests(viewer.subscriber.sent) == asked
         viewer.later(NOTE_S)
         assert viewer.request().epoch == ""
