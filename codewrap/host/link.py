@@ -21,6 +21,8 @@ from codewrap.protocol.hostlink import Kind, Message
 
 # A program that echoes has done so by then; one that does not must not leave its writer waiting.
 ACK_WAIT_S = 0.01
+# A paste is told of sooner: its writer waits for room in its window.
+PROMPT_BYTES = 16 * 1024
 # Starting a process of this size takes milliseconds in which the child's first output would wait.
 FIRST_START_S = 0.02
 RESTART_FIRST_S = 0.1
@@ -58,6 +60,7 @@ class UplinkLink:
         self.restarts = 0
         self.finished = False
         self._news = False
+        self._acks_told: dict[str, int] = {}
         self._acks: dict[str, int] = {}
         self._acks_due_s: float | None = None
         self._ever_ran = False
@@ -135,6 +138,8 @@ class UplinkLink:
         if acks:
             self._acks.update(acks)
             self._acks_due_s = self._acks_due_s or now_s + ACK_WAIT_S
+            if any(offset - self._acks_told.get(writer, 0) >= PROMPT_BYTES for writer, offset in acks.items()):
+                self._send(self._acknowledgements())
 
     @property
     def due_s(self) -> float | None:
@@ -184,6 +189,7 @@ class UplinkLink:
 
     def _acknowledgements(self) -> Message | None:
         acks, self._acks, self._acks_due_s = self._acks, {}, None
+        self._acks_told = acks
         return Message(Kind.WRITTEN, {"acks": acks}) if acks else None
 
     def _send(self, *messages: Message | None) -> None:

@@ -34,6 +34,8 @@ ACKS_AT_ONCE = 50
 TAIL_BYTES = 32 * 1024
 # An acknowledgement waits so long for output to ride on (the echo, most often).
 ACK_DELAY_S = 0.03
+# That of a paste does not: its writer waits for room in its window.
+PROMPT_BYTES = 16 * 1024
 FEED_BYTES = 256 * 1024
 # Under a flood nobody reads more screens than this, and each costs a message for every viewer.
 FLOOD_SCREEN_INTERVAL_S = 0.05
@@ -109,6 +111,7 @@ class Composer:
         self._beats = _Beats()
         self._size_news: list[Resized] = []
         self._acks: dict[str, int] = {}
+        self._acks_told: dict[str, int] = {}
         self._ack_due_s: float | None = None
         self._notices: list[Notice] = []
         self.end_said = False
@@ -168,6 +171,8 @@ class Composer:
         self._acks.update(acks)
         if self._ack_due_s is None:
             self._ack_due_s = now_s + ACK_DELAY_S
+        if any(offset - self._acks_told.get(writer, 0) >= PROMPT_BYTES for writer, offset in acks.items()):
+            self._ack_due_s = now_s
 
     def notify(self, kind: str, text: str) -> None:
         """A line for those who watch."""
@@ -293,7 +298,7 @@ class Composer:
             self._forget_acknowledgements()
 
     def _forget_acknowledgements(self) -> None:
-        self._acks.clear()
+        self._acks_told, self._acks = self._acks, {}
         self._ack_due_s = None
 
     def _too_far_behind(self) -> bool:

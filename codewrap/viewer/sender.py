@@ -14,21 +14,27 @@ from codewrap.protocol.stream import Outgoing
 NewWriter = Callable[[], str]
 
 EXPIRY_S = 10.0
-WINDOW_BYTES = 64 * 1024
 RESEND_S = 1.0
 # A host whose command does not read is asked this often, with one frame.
 PROBE_S = 3.0
 # One event: well inside every broker's limit once sealed, and a paste takes few of them.
 CHUNK_BYTES = 4 * 1024
+LARGE_CHUNK_BYTES = 16 * 1024
+WINDOW_CHUNKS = 16
 
 
 class Sender:
-    """The sending end of one writer. ``new_writer`` makes a fresh id: after a drop the host must not wait for the lost bytes."""
+    """The sending end of one writer. ``new_writer`` makes a fresh id: after a drop the host must not wait for the lost bytes.
 
-    def __init__(self, new_writer: NewWriter) -> None:
+    ``chunk_bytes`` go in one event at most, and WINDOW_CHUNKS times that is under way.
+    """
+
+    def __init__(self, new_writer: NewWriter, chunk_bytes: int = CHUNK_BYTES) -> None:
         self._new_writer = new_writer
+        self._chunk_bytes = chunk_bytes
+        self._window_bytes = WINDOW_CHUNKS * chunk_bytes
         self.writer = new_writer()
-        self._outgoing = Outgoing(WINDOW_BYTES)
+        self._outgoing = Outgoing(self._window_bytes)
         self._waiting = bytearray()
         self._waiting_since_s = 0.0
         self._sent_s: float | None = None
@@ -39,7 +45,7 @@ class Sender:
     @property
     def full(self) -> bool:
         """No more should be read from the keyboard now."""
-        return len(self._waiting) >= WINDOW_BYTES
+        return len(self._waiting) >= self._window_bytes
 
     @property
     def pending_bytes(self) -> int:
@@ -63,10 +69,10 @@ class Sender:
         if self._resend or self.is_overdue(now_s):
             offset, data = self._outgoing.unacknowledged()
             probing = self._stalled and not self._resend
-            found += self._frames(epoch, offset, data[:CHUNK_BYTES] if probing else data)
+            found += self._frames(epoch, offset, data[: self._chunk_bytes] if probing else data)
             self._resend = False
         while self._waiting and self._outgoing.room > 0:
-            data = bytes(self._waiting[: min(CHUNK_BYTES, self._outgoing.room)])
+            data = bytes(self._waiting[: min(self._chunk_bytes, self._outgoing.room)])
             del self._waiting[: len(data)]
             found += self._frames(epoch, self._outgoing.put(data, now_s), data)
         if found:
@@ -121,4 +127,5 @@ class Sender:
         return self._outgoing.pending_bytes > 0 and self._sent_s is not None and now_s - self._sent_s >= self._again_s
 
     def _frames(self, epoch: str, offset: int, data: bytes) -> list[Input]:
-        return [Input(epoch, self.writer, offset + at, data[at : at + CHUNK_BYTES]) for at in range(0, len(data), CHUNK_BYTES)]
+        size = self._chunk_bytes
+        return [Input(epoch, self.writer, offset + at, data[at : at + size]) for at in range(0, len(data), size)]

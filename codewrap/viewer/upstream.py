@@ -17,7 +17,7 @@ from codewrap.protocol.frames import Input, Resize, Sync
 from codewrap.protocol.geometry import Size
 from codewrap.transport.base import Event, Subscriber
 from codewrap.viewer.httppath import HttpPath, SendOverHttp
-from codewrap.viewer.sender import Sender
+from codewrap.viewer.sender import CHUNK_BYTES, LARGE_CHUNK_BYTES, Sender
 from codewrap.viewer.shortcut import Shortcut
 
 
@@ -45,7 +45,9 @@ class Upstream:
         self._shortcut = shortcut or Shortcut(None)
         self._subscriber = subscriber
         self._http = HttpPath(send_over_http)
-        self.sender = Sender(lambda: secrets.token_hex(8))
+        # A broker that counts events by the second has small ones too.
+        chunk_bytes = CHUNK_BYTES if rules.interval_s else LARGE_CHUNK_BYTES
+        self.sender = Sender(lambda: secrets.token_hex(8), chunk_bytes)
         self._client_events = True
         self._due: deque[Input] = deque()
         self._next_s = 0.0

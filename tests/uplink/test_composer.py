@@ -21,6 +21,7 @@ from codewrap.uplink.composer import (
     END_AGAIN_S,
     FLOOD_SCREEN_INTERVAL_S,
     MAX_BACKLOG_BYTES,
+    PROMPT_BYTES,
     TAIL_BYTES,
     Batch,
     Composer,
@@ -814,3 +815,12 @@ def test_only_what_nobody_asked_for_counts_as_live(log: SessionLog, pty: bool) -
     host.says_all()
     log.ended(0)
     assert not host.composed().live
+
+
+def test_a_paste_is_acknowledged_without_delay(log: SessionLog) -> None:
+    host = Host(log)
+    host.viewer_comes()
+    host.composer.acknowledge({"w": PROMPT_BYTES}, host.now_s)
+    assert host.says() == [Acked("epoch", {"w": PROMPT_BYTES})]
+    host.composer.acknowledge({"w": PROMPT_BYTES + 1}, host.now_s)
+    assert host.says() == []

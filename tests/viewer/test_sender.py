@@ -7,7 +7,9 @@ import itertools
 import pytest
 
 from codewrap.protocol.frames import Input
-from codewrap.viewer.sender import CHUNK_BYTES, EXPIRY_S, RESEND_S, WINDOW_BYTES, Sender
+from codewrap.viewer.sender import CHUNK_BYTES, EXPIRY_S, RESEND_S, WINDOW_CHUNKS, Sender
+
+WINDOW_BYTES = WINDOW_CHUNKS * CHUNK_BYTES
 
 
 def new_sender() -> Sender:
