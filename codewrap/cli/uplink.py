@@ -28,6 +28,7 @@ from codewrap.store import sessionlog
 from codewrap.transport.base import AppCredentials, Deliver, Endpoint
 from codewrap.uplink.composer import SCROLLBACK_LINES, Composer, ScreenState
 from codewrap.uplink.driving import LoopDriver, PollDriver
+from codewrap.uplink.farewell import ABSENT_S
 from codewrap.uplink.follower import LogFollower
 from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import UplinkPlan
@@ -78,6 +79,7 @@ class Uplink:
         self._host = HostSocket(connection)
         self._directory = Path(configuration["log_directory"])
         self._hub: HubServer | None = None
+        self._ended_s: float | None = None  # known before the server was reached
 
     def run(self) -> None:
         """Until the session is over and told."""
@@ -87,6 +89,7 @@ class Uplink:
             encrypted=self._configuration["encrypted"],
             read_only=self._configuration["read_only"],
             answers_queries=self._configuration["pty"] and self._configuration["headless"],
+            watched=self._configuration["watched"],
         )
         follower = LogFollower(sessionlog.LogReader(self._directory))
         follower.refresh()
@@ -168,14 +171,18 @@ class Uplink:
         return HostParts(HubPublisher(hub.runtime), subscriber, KnownSecrets(authorizer), limits)
 
     def _stopped(self, wait_s: float) -> bool:
-        """Wait; True when the session is over before the server was ever reached."""
+        """Wait; True when the session is over before the server was ever reached, and nobody waits to hear of it."""
         deadline = time.monotonic() + wait_s
         while (left := deadline - time.monotonic()) > 0:
-            if select.select([self._connection], [], [], left)[0]:
+            if self._ended_s is not None:
+                time.sleep(left)
+            elif select.select([self._connection], [], [], left)[0]:
                 messages = self._host.receive()
                 if messages is None or any(message.kind is Kind.FINISH for message in messages):
-                    return True
-        return False
+                    self._ended_s = time.monotonic()
+                    if not self._configuration["watched"]:
+                        return True
+        return self._ended_s is not None and time.monotonic() - self._ended_s >= ABSENT_S
 
     def _notice(self, text: str) -> None:
         self._host.send(Message(Kind.NOTICE, {"text": text}))

@@ -59,6 +59,7 @@ class UplinkLink:
         self._restart_at_s: float | None = None
         self.restarts = 0
         self.finished = False
+        self._watched = 0
         self._news = False
         self._acks_told: dict[str, int] = {}
         self._acks: dict[str, int] = {}
@@ -102,7 +103,7 @@ class UplinkLink:
         self._decoder = hostlink.Decoder()
         self._unsent.clear()
         self._armed = False
-        configuration = {**self._launch.configuration, "resumed": self.restarts > 0}
+        configuration = {**self._launch.configuration, "resumed": self.restarts > 0, "watched": self._watched}
         self._send(Message(Kind.CONFIGURE, body=_json_bytes(configuration)))
 
     def receive(self, now_s: float) -> list[Message]:
@@ -156,7 +157,9 @@ class UplinkLink:
             self.start(now_s)
 
     def finish(self) -> None:
-        """The log is complete."""
+        """The log is complete. Viewers of an uplink that has died have to be told by another."""
+        if self._restart_at_s is not None and self._watched:
+            self.start(self._restart_at_s)
         self._send(Message(Kind.FINISH))
 
     def flush(self) -> None:
@@ -179,6 +182,8 @@ class UplinkLink:
             self._socket = None
 
     def _handled(self, message: Message) -> bool:
+        if message.kind is Kind.WATCHERS:
+            self._watched = message.header["count"]
         if message.kind is not Kind.ARM:
             return False
         self._armed = True

@@ -9,13 +9,16 @@ ABSENT_S = 30.0
 
 
 class Farewell:
-    """Counts viewers that went away without having heard the end. The caller passes the time."""
+    """Counts viewers that went away without having heard the end. The caller passes the time.
 
-    def __init__(self) -> None:
-        self._ever = False
+    ``viewers`` were here when an uplink before this one died, and are away since.
+    """
+
+    def __init__(self, viewers: int = 0, now_s: float = 0.0) -> None:
+        self._ever = viewers > 0
         self._known = False
         self._said_goodbye = 0
-        self._away_since: deque[float] = deque()
+        self._away_since = deque([now_s] * viewers)
 
     def came(self, viewers: int) -> None:
         """So many viewers are new here; those who were away are taken to be among them."""

@@ -34,6 +34,8 @@ class UplinkPlan:
     encrypted: bool
     read_only: bool
     answers_queries: bool
+    watched: int = 0
+    """So many watched when an uplink before this one died."""
 
 
 class InputPath:

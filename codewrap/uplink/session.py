@@ -110,7 +110,7 @@ class UplinkSession:
         self._output_secret: SecretOf = lambda _: None
         self._input_path: InputPath | None = None
         self._quick: QuickPath | None = None
-        self._farewell = Farewell()
+        self._farewell = Farewell(plan.watched, clock())
         self._asked_s = float("-inf")
         self._finishing = False
         self._said_done = False

@@ -58,6 +58,7 @@ class Host:
             "broker": None,
             "gateway": None,
             "resumed": False,
+            "watched": 0,
         } | changes
         self.says(Message(Kind.CONFIGURE, body=json.dumps(configuration).encode()))
 
@@ -157,6 +158,18 @@ def test_a_server_that_cannot_be_reached_is_told_and_does_not_keep_it_after_the_
     host.says(Message(Kind.FINISH))
     assert host.process.wait(WAIT_S) == 0
     assert not host.log.directory.exists()
+    host.close()
+
+
+def test_a_server_that_could_not_be_reached_is_asked_again_after_the_end_where_somebody_watched(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    host = Host(tmp_path, mode="gateway", gateway={"url": f"http://127.0.0.1:{port}", "token": "t"}, hub=None, watched=1)
+    host.hears(Kind.NOTICE)
+    host.says(Message(Kind.FINISH))
+    with socket.create_server(("127.0.0.1", port)) as server:
+        server.settimeout(WAIT_S)
+        server.accept()[0].close()
     host.close()
 
 

@@ -62,6 +62,8 @@ while data := connection.recv(65536):
             os.kill(os.getpid(), signal.SIGSTOP)
         if "arm" in told:
             say(Kind.ARM, {"end": 0})
+        if "viewers" in told:
+            say(Kind.WATCHERS, {"count": told["viewers"]})
         if "leave" in told:
             os._exit(1)
         if "close" in told:
@@ -160,7 +162,7 @@ def test_an_uplink_is_started_and_told_its_configuration(hosts: Callable[..., Ho
     assert host.link.receive(host.now_s) == []
     host.link.start(host.now_s)
     assert not host.link.never_ran
-    assert host.hears("CONFIGURE") == {"session": "demo", "resumed": False}
+    assert host.hears("CONFIGURE") == {"session": "demo", "resumed": False, "watched": 0}
     assert host.link.restarts == 0
 
 
@@ -346,6 +348,24 @@ def test_after_the_end_nothing_is_started_again(hosts: Callable[..., Host]) -> N
     assert (host.link.restarts, host.link.due_s) == (0, None)
     host.link.grown()
     host.link.finish()
+
+
+def test_the_viewers_of_an_uplink_that_has_died_are_told_of_the_end_by_the_next(hosts: Callable[..., Host]) -> None:
+    host = hosts(viewers=2, leave=1)
+    host.link.start(host.now_s)
+    assert host.hears("CONFIGURE")["watched"] == 0
+    host.loses_it()
+    host.link.finished = True
+    host.link.finish()
+    assert host.hears("CONFIGURE")["watched"] == 2
+
+
+def test_where_nobody_watched_an_uplink_that_has_died_none_is_started_to_tell_of_the_end(hosts: Callable[..., Host]) -> None:
+    host = hosts(viewers=0, leave=1)
+    host.link.start(host.now_s)
+    host.loses_it()
+    host.link.finish()
+    assert host.link.fileno() == -1
 
 
 def test_an_uplink_that_went_unnoticed_is_noticed_by_reading(hosts: Callable[..., Host]) -> None:

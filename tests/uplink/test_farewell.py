@@ -53,6 +53,17 @@ def test_after_a_lost_link_of_our_own_nobody_is_known_to_have_heard() -> None:
     assert farewell.is_over(5.0, 7.0)
 
 
+def test_who_watched_before_this_uplink_is_waited_for() -> None:
+    farewell = Farewell(2, 4.0)
+    farewell.connected()
+    assert not farewell.is_over(5.0, 6.0)
+    farewell.came(2)
+    farewell.goodbye()
+    farewell.left(7.0, heard=False)
+    farewell.left(7.0, heard=True)
+    assert farewell.is_over(5.0, 7.0)
+
+
 def test_nobody_is_waited_for_for_ever() -> None:
     farewell = watched()
     farewell.disconnected(1, 30.0)

@@ -64,6 +64,7 @@ class Bench:
         pty: bool = True,
         encrypted: bool = True,
         answers_queries: bool = False,
+        watched: int = 0,
         cost: CostPlan | None = None,
         limits: BrokerLimits | None = None,
         directory: Path | None = None,
@@ -78,7 +79,7 @@ class Bench:
         self.woken = 0
         self.key: bytes | Exception | None = KEY
         self._read = 0
-        self.plan = UplinkPlan("s", "run", encrypted, read_only=False, answers_queries=answers_queries)
+        self.plan = UplinkPlan("s", "run", encrypted, read_only=False, answers_queries=answers_queries, watched=watched)
         host = HostSocket(self.ours)
         spending = Spending(cost or CostPlan(), directory, self.now_s, lambda: self.now_s)
         self.session = UplinkSession(self.plan, host, log.follower, self._wake, lambda: self.now_s, spending)
@@ -640,6 +641,16 @@ def test_viewers_whose_link_is_just_being_restored_are_waited_for(bench: Bench) 
     bench.connects(ANNA)
     assert bench.published()[-1] == Ended("run", 0, 3, None)
     assert not bench.steps(LINGER_WATCHED_S)
+
+
+def test_viewers_of_an_uplink_that_died_are_told_of_the_end_by_the_next(log: SessionLog) -> None:
+    bench = Bench(log, watched=1)
+    log.out(b"bye")
+    finish(bench)
+    assert bench.steps(), "it is not connected, and does not know who is here"
+    bench.connects(ANNA)
+    assert bench.published()[-1] == Ended("run", 3, 3, None)
+    bench.close()
 
 
 def test_viewers_of_a_host_that_died_are_told(bench: Bench) -> None:
