@@ -20,6 +20,8 @@ from tests.support.chaosplan import ChaosPlan
 
 SIZES = (Size(24, 80), Size(30, 100), Size(18, 60), Size(24, 120), Size(12, 44))
 PASTED_LINES = 3000
+# In so many sessions the host's second process is killed among the faults, while the command still runs.
+UPLINK_DIES = 0.2
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Scenario:
         if self._random.random() < 0.3:
             acts.append((self._random.uniform(0.1, self._plan.calm_s), self._stage.join_late))
         acts += [(each.at_s, lambda each=each: self._stage.type(each.text)) for each in self._typed]
+        if self._random.random() < UPLINK_DIES:
+            acts.append((self._random.uniform(0.1, settle_s), self._stage.kill_uplink))
         yield from sorted(acts, key=lambda act: act[0])
 
     def _resize(self, who: str, size: Size) -> None:

@@ -29,6 +29,7 @@ from tests.support.sessions import JOINED, Machine, session_name
 DEADLINE_S = 60.0
 _DROPPED = re.compile(rb"(\d+) typed bytes could not be delivered")
 _GAP = re.compile(rb"gap: output bytes (\d+) to (\d+) are lost")
+_TYPED_LINE = re.compile(rb"(\d{5})(?:\.(\d{5}) pasted and pasted| \S+)")
 _CUT_SHORT = re.compile(rb"its output from byte (\d+) on did not arrive")
 
 
@@ -67,6 +68,7 @@ class Stage:
         self._kept = root / "kept"
         self._late: Piped | None = None
         self._typed = b""
+        self._acts: list[str] = []
         self._pause = threading.Event()
         self._owned = contextlib.ExitStack()
         self._played.mkdir(parents=True)
@@ -78,17 +80,17 @@ class Stage:
         own = self._owned.enter_context
         self.relays = [own(ChaosRelay(self._broker.address, plan)) for plan in self._plans or ()]
         ports = [relay.port for relay in self.relays] or [self._broker.address[1]] * 2
-        here, self._there = (
+        self._here, self._there = (
             own(Machine(self._root / name, self._broker.settings(port)))
             for name, port in zip(("host", "viewer"), ports, strict=True)
         )
         self._orders = own((self._played / "orders").open("r+b", buffering=0))
         name = self._name = session_name()
         command = [sys.executable, program.__file__, str(seed), str(self._played), mode]
-        run = here.run("--quiet", "--name", name, "--", *command, size=self._sizes.host)
+        run = self._here.run("--quiet", "--name", name, "--", *command, size=self._sizes.host)
         self.host = Recorded(run, self._sizes.host)
         self.host.terminal.expect(b"ready\r\n")
-        [log] = here.logs()
+        [log] = self._here.logs()
         self._log = own((log / "output").open("rb"))
         self.writer = Recorded(self._there.attach(name, size=self._sizes.viewer), self._sizes.viewer)
         self.keeper = self._there.attach_piped(name, stdin=subprocess.DEVNULL, stdout=own(self._kept.open("wb")))
@@ -115,7 +117,7 @@ class Stage:
             (self._root / f"{name}.terminal").write_bytes(recorded.terminal.output.data)
         names = ("host's", "viewers'")
         relays = [f"{name} relay: {relay.report()}" for name, relay in zip(names, self.relays, strict=False)]
-        return "\n".join([*relays, *(f"- {each}" for each in self.wrong)])
+        return "\n".join([*relays, *self._acts, *(f"- {each}" for each in self.wrong)])
 
     # -- what people do ------------------------------------------------------------------------------------------
 
@@ -136,6 +138,12 @@ class Stage:
         self._late = self._there.attach_piped(
             self._name, stdin=subprocess.DEVNULL, stdout=self._owned.enter_context(late.open("wb"))
         )
+
+    def kill_uplink(self) -> None:
+        """The host has to start another one, which goes on from where viewers are."""
+        for uplink in self._here.uplinks():
+            uplink.kill()
+            self._acts.append("the uplink is killed")
 
     def type(self, text: bytes) -> None:
         """At the viewer's terminal."""
@@ -281,9 +289,10 @@ class Stage:
 
 
 def _numbers_rise(heard: bytes) -> bool:
-    """Lines begin with five digits; one that lost some of its bytes may not."""
-    numbers = [int(line[:5]) for line in heard.split(b"\r") if line[:5].isdigit()]
-    return numbers == sorted(numbers)
+    """No whole line comes twice, or late; what is left of one that lost some of its bytes is anything."""
+    lines = filter(None, map(_TYPED_LINE.fullmatch, heard.split(b"\r")))
+    numbers = [(line[1], line[2] or b"") for line in lines]
+    return numbers == sorted(set(numbers))
 
 
 def _first(got: bytes, wanted: bytes) -> str:
