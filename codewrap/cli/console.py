@@ -28,10 +28,16 @@ def say(text: str) -> None:
         sys.stderr.flush()
 
 
+def json_line(value: object) -> str:
+    """``value`` as a line of JSON that any terminal may be shown: all that does not print is escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text) + "\n"
+
+
 def say_json(value: dict[str, Any]) -> None:
     """One JSON object on a line of stderr."""
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stderr.write(json_line(value))
         sys.stderr.flush()
 
 

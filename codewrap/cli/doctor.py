@@ -5,14 +5,13 @@ Importing this module imports nothing of the network.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codewrap.cli import environment
+from codewrap.cli import console, environment
 from codewrap.doctor.report import Check, Report, Status
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def doctor(
     if page is not None:
         page.end(report)
     else:
-        sys.stdout.write(json.dumps(report.as_object(), ensure_ascii=False) + "\n")
+        sys.stdout.write(console.json_line(report.as_object()))
     raise typer.Exit(0 if report.ok else 1)
 
 

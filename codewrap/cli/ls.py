@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import Annotated
@@ -25,7 +24,7 @@ def ls(
     if as_json:
         now = time.time()
         shown = [record.public() | {"spent": record.spent().public(now)} for record in records]
-        sys.stdout.write(json.dumps(shown, ensure_ascii=False) + "\n")
+        sys.stdout.write(console.json_line(shown))
     elif records:
         _show(records)
     else:

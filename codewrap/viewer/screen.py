@@ -7,12 +7,14 @@ session's screen is asked for again when it goes away.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import Sanitizer
+from codewrap.terminal.child import get_size
 from codewrap.terminal.local import Sink
 
 if TYPE_CHECKING:
@@ -170,3 +172,24 @@ class TerminalScreen:
             self._sink.write(data)
         else:
             self._held.append(data)
+
+
+class ErrorStream:
+    """The session's stderr where its stdout goes elsewhere (`attach NAME > file`): on a terminal it is made safe as well."""
+
+    def __init__(self, sink: Sink, *, raw: bool, allow_clipboard: bool) -> None:
+        self._sink = sink
+        self._sanitizer = Sanitizer(allow_clipboard=allow_clipboard) if os.isatty(sink.fd) and not raw else None
+        self._changed = False
+
+    def show(self, data: bytes) -> None:
+        """Bytes of the session's stderr."""
+        shown = data if self._sanitizer is None else self._sanitizer.feed(data)
+        self._changed = self._changed or b"\x1b" in shown
+        self._sink.write(shown)
+
+    def leave(self) -> None:
+        """Undo what it did to a terminal."""
+        if self._sanitizer is not None and self._changed:
+            self._sink.write(self._sanitizer.restore((get_size(self._sink.fd) or Size(24, 80)).cols))
+            self._changed = False

@@ -52,7 +52,7 @@ from codewrap.viewer.receiver import (
     ShowSize,
     Told,
 )
-from codewrap.viewer.screen import TerminalScreen
+from codewrap.viewer.screen import ErrorStream, TerminalScreen
 from codewrap.viewer.shortcut import Shortcut
 from codewrap.viewer.statusline import StatusLine
 from codewrap.viewer.upstream import InputRules, Upstream
@@ -103,6 +103,7 @@ class ViewerSession:
         size = get_size(1) or Size(24, 80)
         self._stdout, self._stderr = Sink(1), Sink(2)
         self._screen = TerminalScreen(self._stdout, size, raw=plan.raw, allow_clipboard=plan.allow_clipboard)
+        self._errors = ErrorStream(self._stderr, raw=plan.raw, allow_clipboard=plan.allow_clipboard)
         self._receiver = Receiver(wants_bytes=not self._on_terminal)
         can_type = self._on_terminal and not plan.read_only and not plan.raw
         self._echo = LocalEcho(plan.predict if can_type else Predict.NEVER, self._screen)
@@ -137,6 +138,7 @@ class ViewerSession:
             self._upstream.leave(self._receiver.epoch, self._receiver.offset)
             self._screen.leave()
             self._stdout.drain(LAST_WORDS_S)
+            self._errors.leave()
             self._stderr.drain(LAST_WORDS_S)
         if not self._skipped:
             return self._departure
@@ -337,8 +339,10 @@ class ViewerSession:
     def _show(self, data: bytes, stream: str) -> None:
         if self._on_terminal:
             self._screen.show(data)
+        elif stream == "stderr":
+            self._errors.show(data)
         else:
-            (self._stderr if stream == "stderr" else self._stdout).write(data)
+            self._stdout.write(data)
 
     def _state_changed(self, event: StateChanged, now_s: float) -> None:
         if self._link.changed(event, now_s):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from codewrap.cli import console
@@ -25,6 +27,14 @@ def test_an_error_is_one_line_whatever_is_in_it(capfd: pytest.CaptureFixture[str
 def test_json_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     console.say_json({"a": "ż\n"})
     assert capfd.readouterr().err == '{"a": "ż\\n"}\n'
+
+
+def test_json_holds_nothing_that_a_terminal_obeys_and_means_the_same() -> None:
+    value = {"command": ["ż 漢 \x1b[6n\x9b6n\x7f\u202e\udcff\U000e0041"]}
+    line = console.json_line(value)
+    assert line.rstrip("\n").isprintable()
+    assert "ż 漢" in line
+    assert json.loads(line) == value
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from codewrap.protocol.pacing import MAX_BATCH
 from codewrap.protocol.queries import find_queries
 from codewrap.transport.base import Event, Received, SubscriberEvent
 from tests.support.attacks import Attack, complain, corpus
-from tests.support.ptydriver import STANDARD, Terminal
+from tests.support.ptydriver import STANDARD, Terminal, eventually
 from tests.support.served import Served
 from tests.support.sessions import Relay, cloud
 
@@ -278,8 +278,25 @@ def test_a_command_line_that_means_harm_is_escaped_wherever_it_is_shown(hub: Rel
     assert complain(said) == []
     assert find_queries(said) == []
     _, listed, _ = hub.host.finished("ls", environ={"COLUMNS": "400"})
+    _, as_json, _ = hub.host.finished("ls", "--json")
     assert hub.name.encode() in listed
-    for shown in (said, listed):
+    assert json.loads(as_json)[0]["command"][-1] == HOSTILE.replace("\x00", "")
+    for shown in (said, listed, as_json):
         assert b"\x1b[6n" not in shown
         assert "\u202e".encode() not in shown
         assert "\x9b".encode() not in shown
+
+
+def test_stderr_of_a_session_whose_stdout_goes_to_a_file_is_made_safe_on_a_terminal(hub: Relay) -> None:
+    script = "echo go; read line; printf '<\\033[6n\\033[?1000h\\033]52;c;?\\007>' >&2"
+    host = hub.run_piped("sh", "-c", script, options=["--quiet"])
+    kept = hub.viewer.home / "kept"
+    with kept.open("wb") as file:
+        viewer = hub.attach("--quiet", stdout=file)
+        eventually(lambda: kept.read_bytes() == b"go\n", "it has begun")
+        host.send(b"\n")
+        viewer.expect(b"<\x1b[?1000h>")
+        viewer.expect(re.compile(rb"\x1b\[\?[0-9;]*1000[0-9;]*l"))
+        assert viewer.status() == 0
+    assert complain(viewer.output.data) == []
+    assert kept.read_bytes() == b"go\n"

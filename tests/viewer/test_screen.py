@@ -6,13 +6,14 @@ import os
 import termios
 import tty
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from codewrap.protocol.geometry import Size
 from codewrap.terminal.emulator import Screen
 from codewrap.terminal.local import MAX_PENDING_BYTES, Sink
-from codewrap.viewer.screen import TerminalScreen
+from codewrap.viewer.screen import ErrorStream, TerminalScreen
 from tests.support.ptydriver import Collected
 
 SIZE = Size(rows=6, cols=40)
@@ -183,3 +184,27 @@ def test_end_of_a_session_on_pipes_is_not_shown_twice_after_a_reconnect(person: 
     screen.redraw(b"one\ntwo\n", None)
     screen.redraw(b"one\ntwo\nthree\n", None)
     assert person.looks()[:4] == ["one", "two", "three", ""]
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["safe", "raw"])
+def test_a_sessions_stderr_is_made_safe_on_a_terminal_and_undone(person: Person, raw: bool) -> None:
+    person.reads()
+    errors = ErrorStream(person.sink, raw=raw, allow_clipboard=False)
+    errors.show(b"one\x1b[6n\x1b[?1000h")
+    errors.leave()
+    errors.leave()
+    assert person.out is not None
+    if raw:
+        person.out.expect(b"one\x1b[6n\x1b[?1000h")
+    else:
+        person.out.expect(b"one\x1b[?1000h\x1b[?2026l")
+        person.out.expect(b"\x1b8")
+        assert not person.terminal.modes.known_modes()[1000]
+
+
+def test_a_sessions_stderr_in_a_file_is_left_alone(tmp_path: Path) -> None:
+    with (tmp_path / "errors").open("wb") as file:
+        errors = ErrorStream(Sink(file.fileno()), raw=False, allow_clipboard=False)
+        errors.show(b"one\x1b[6n")
+        errors.leave()
+    assert (tmp_path / "errors").read_bytes() == b"one\x1b[6n"
