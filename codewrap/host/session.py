@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
+import select
 import signal
 import sys
 import time
@@ -19,6 +19,7 @@ from typing import Any
 from codewrap.host.inputs import PendingInput
 from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLink
+from codewrap.host.waiting import READ, WRITE, Waiting
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Kind, Message
 from codewrap.store.sessionlog import LogWriter
@@ -27,9 +28,15 @@ from codewrap.terminal.local import RawTerminal, Sink, undo_modes
 from codewrap.terminal.wakeup import SignalWakeup
 
 READ_BYTES = 65_536
-# Of the child at a time: little enough that the next reader works while the child goes on (on two cores a sixth less time
-# for 20 MiB than with 64 KiB), much enough to be few turns.
-CHILD_READ_BYTES = 16_384
+# Read of the child between two looks at all else: much enough for few turns, little enough for a key to be typed meanwhile.
+BLOCK_BYTES = 65_536
+# Of that, written to the terminal at a time: its reader works while the child goes on (on two cores a sixth less time for
+# 20 MiB than with whole blocks). The log takes a block at once, which costs it half.
+STEP_BYTES = 12_000
+# A read that gives less was of something that trickles: no more is there.
+TRICKLE_BYTES = 1024
+# What fills a read of a PTY (4095 bytes) is most often part of a flood, which viewers at the host itself get as all others do.
+LANE_BYTES = 4000
 # After the child's exit something else may still hold its terminal or pipes: what comes within this is shown, then we leave.
 DRAIN_QUIET_S = 0.05
 DRAIN_MOST_S = 2.0
@@ -39,7 +46,6 @@ LOCAL_DRAIN_S = 1.0
 # How far back modes are looked for that a killed program has left on.
 MODES_TAIL_BYTES = 1024 * 1024
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 @dataclass(slots=True)
@@ -52,6 +58,22 @@ class Outcome:
     restarts: int
     uplink: dict[str, Any] = field(default_factory=dict)
     log_broken: str = ""
+
+
+class _Output:
+    """One stream of the child and where it goes here."""
+
+    __slots__ = ("_poll", "name", "sink")
+
+    def __init__(self, fd: int, name: str, sink: Sink) -> None:
+        self.name = name
+        self.sink = sink
+        self._poll = select.poll()
+        self._poll.register(fd, READ)
+
+    def has_more(self) -> bool:
+        """Whether a read would not be in vain: asking is cheaper than the exception."""
+        return bool(self._poll.poll(0))
 
 
 @dataclass(slots=True)
@@ -90,12 +112,12 @@ class _Loop:
         self._notice = session.notice
         self._wakeup = wakeup
         self._started_s = started_s
-        self._selector = selectors.PollSelector()
-        self._watched: dict[int, int] = {}
-        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._waiting = Waiting()
+        self._interests_hold = False
+        self._block = memoryview(bytearray(BLOCK_BYTES))
         self._input = PendingInput()
         self._stdout, self._stderr = Sink(1), Sink(2)
-        self._outputs: dict[int, tuple[str, Sink]] = {}
+        self._outputs: dict[int, _Output] = {}
         self._exited: Exited | None = None
         self._report: dict[str, Any] = {}
         self._was_watched = False
@@ -114,29 +136,29 @@ class _Loop:
     def _watch_child(self) -> None:
         child = self._child
         if child.on_terminal:
-            self._outputs[child.terminal_fd] = ("stdout", self._stdout)
+            self._outputs[child.terminal_fd] = _Output(child.terminal_fd, "stdout", self._stdout)
         if child.stdout_fd >= 0:
-            self._outputs[child.stdout_fd] = ("stdout", self._stdout)
+            self._outputs[child.stdout_fd] = _Output(child.stdout_fd, "stdout", self._stdout)
         if child.stderr_fd >= 0:
-            self._outputs[child.stderr_fd] = ("stderr", self._stderr)
+            self._outputs[child.stderr_fd] = _Output(child.stderr_fd, "stderr", self._stderr)
 
     def _interests(self) -> dict[int, int]:
         """What to wait for now, by descriptor. Back-pressure is made here and nowhere else."""
-        wanted: dict[int, int] = {self._wakeup.fileno(): _READ}
-        for fd, (_, sink) in self._outputs.items():
-            if not sink.full:
-                wanted[fd] = _READ
+        wanted: dict[int, int] = {self._wakeup.fileno(): READ}
+        for fd, output in self._outputs.items():
+            if not output.sink.full:
+                wanted[fd] = READ
         for sink in (self._stdout, self._stderr):
             if sink.waiting:
-                wanted[sink.fd] = wanted.get(sink.fd, 0) | _WRITE
+                wanted[sink.fd] = wanted.get(sink.fd, 0) | WRITE
         if self._input and self._child.input_fd >= 0:
-            wanted[self._child.input_fd] = wanted.get(self._child.input_fd, 0) | _WRITE
+            wanted[self._child.input_fd] = wanted.get(self._child.input_fd, 0) | WRITE
         if self._stdin_fd >= 0 and not self._input.full:
-            wanted[self._stdin_fd] = _READ
+            wanted[self._stdin_fd] = READ
         if self._link.fileno() >= 0:
-            wanted[self._link.fileno()] = _READ | (_WRITE if self._link.wants_to_write else 0)
+            wanted[self._link.fileno()] = READ | (WRITE if self._link.wants_to_write else 0)
         for fd in self._lanes.descriptors():
-            wanted[fd] = _READ
+            wanted[fd] = READ
         return wanted
 
     def _timeout_s(self) -> float | None:
@@ -144,28 +166,22 @@ class _Loop:
         return None if due_s is None else max(0.0, due_s - time.monotonic())
 
     def _turn(self, timeout_s: float | None) -> None:
-        wanted = self._interests()
-        if wanted != self._watched:
-            self._rewatch(wanted)
-        for key, events in self._selector.select(timeout_s):
-            self._ready(key.fd, events)
+        if not self._interests_hold:
+            self._waiting.want(self._interests())
+            self._interests_hold = True
+        for fd, events in self._waiting.ready(timeout_s):
+            self._ready(fd, events)
         if self._link.due_s is not None:
+            self._interests_hold = False
             self._link.look_after(time.monotonic())
 
-    def _rewatch(self, wanted: dict[int, int]) -> None:
-        for fd in self._watched.keys() - wanted.keys():
-            self._selector.unregister(fd)
-        for fd, events in wanted.items():
-            if fd not in self._watched:
-                self._selector.register(fd, events)
-            elif self._watched[fd] != events:
-                self._selector.modify(fd, events)
-        self._watched = wanted
-
     def _ready(self, fd: int, events: int) -> None:
-        if fd in self._outputs and events & _READ:
+        if fd in self._outputs and events & READ:
             self._read_child(fd)
-        if fd == self._child.input_fd and events & _WRITE:
+            if events == READ:
+                return
+        self._interests_hold = False
+        if fd == self._child.input_fd and events & WRITE:
             self._write_child()
         if fd == self._wakeup.fileno():
             self._signals()
@@ -176,42 +192,46 @@ class _Loop:
         elif fd in self._lanes.descriptors():
             self._hear_lane(fd)
         for sink in (self._stdout, self._stderr):
-            if fd == sink.fd and events & _WRITE:
+            if fd == sink.fd and events & WRITE:
                 sink.flush()
 
     # -- the child -----------------------------------------------------------------------------------------------
 
     def _read_child(self, fd: int) -> bool:
-        """Read what is there, up to CHILD_READ_BYTES; a PTY gives at most 4 KiB a time. False at its end."""
-        stream, sink = self._outputs[fd]
-        parts: list[bytes] = []
-        size = 0
-        ended = False
-        while size < CHILD_READ_BYTES:
-            try:
-                data = os.read(fd, CHILD_READ_BYTES)
-            except BlockingIOError:
-                break
-            except OSError:  # EIO: nobody holds the other end of the PTY
-                data = b""
-            if not data:
-                ended = True
-                break
-            parts.append(data)
-            size += len(data)
-            if len(data) < 1024:
-                break
-        if parts:
-            data = parts[0] if len(parts) == 1 else b"".join(parts)
-            sink.write(data)
-            self._lanes.output(self._log.end, data, stream)
-            self._log.append(data, stream, time.monotonic())
-            self._link.grown()
+        """Read what is there, up to BLOCK_BYTES; a PTY gives at most 4 KiB a time. False at its end."""
+        output = self._outputs[fd]
+        sink, block, size, shown, ended = output.sink, self._block, 0, 0, False
+        try:
+            while size < BLOCK_BYTES:
+                count = os.readv(fd, (block[size:],))
+                size += count
+                if size - shown >= STEP_BYTES:
+                    sink.write(block[shown:size])
+                    shown = size
+                if count < TRICKLE_BYTES or not output.has_more():
+                    ended = count == 0
+                    break
+        except BlockingIOError:
+            pass
+        except OSError:  # EIO: nobody holds the other end of the PTY
+            ended = True
+        if size:
+            sink.write(block[shown:size])
+            self._note_output(block[:size], output.name)
         if sink.closed:
             self._reader_gone(fd)
         if ended:
             self._outputs.pop(fd, None)
+        if ended or sink.waiting or sink.closed or self._link.wants_to_write:
+            self._interests_hold = False
         return fd in self._outputs
+
+    def _note_output(self, data: memoryview, stream: str) -> None:
+        """Into the log, and a word to those who follow it."""
+        if len(data) <= LANE_BYTES:
+            self._lanes.output(self._log.end, bytes(data), stream)
+        self._log.append(data, stream, time.monotonic())
+        self._link.grown()
 
     def _reader_gone(self, fd: int) -> None:
         """Whoever read us has gone (`| head -1`, a closed window): the child must feel it as it would without us."""
@@ -339,9 +359,9 @@ class _Loop:
     # -- the uplink ----------------------------------------------------------------------------------------------
 
     def _uplink(self, events: int) -> None:
-        if events & _WRITE:
+        if events & WRITE:
             self._link.flush()
-        if not events & ~_WRITE:
+        if not events & ~WRITE:
             return
         for message in self._link.receive(time.monotonic()):
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):  # nonsense must not cost the command
@@ -380,35 +400,27 @@ class _Loop:
         self._child.close_slave()
         self._input.drop()
         deadline = time.monotonic() + DRAIN_MOST_S
-        poller = selectors.PollSelector()
-        for fd in self._outputs:
-            poller.register(fd, _READ)
         while self._outputs and time.monotonic() < deadline:
-            ready = poller.select(DRAIN_QUIET_S)
+            ready = Waiting(dict.fromkeys(self._outputs, READ)).ready(DRAIN_QUIET_S)
             if not ready:
                 break
-            for key, _ in ready:
-                if not self._read_child(key.fd):
-                    poller.unregister(key.fd)
+            for fd, _ in ready:
+                self._read_child(fd)
             for sink in (self._stdout, self._stderr):
                 waits_since_s = time.monotonic()
                 while sink.full and self._written_on(sink):
                     pass
                 deadline += time.monotonic() - waits_since_s
-        poller.close()
 
     def _written_on(self, sink: Sink) -> bool:
         """Wait for whoever reads our output; False when nobody does, or a signal has ended the waiting."""
         if sink.closed or self._hurried:
             return False
-        with selectors.PollSelector() as poller:
-            poller.register(sink.fd, _WRITE)
-            poller.register(self._wakeup.fileno(), _READ)
-            for key, _ in poller.select():
-                if key.fd == sink.fd:
-                    sink.flush()
-                else:
-                    self._hurried = any(number in _FORWARDED for number in self._wakeup.take())
+        for fd, _ in Waiting({sink.fd: WRITE, self._wakeup.fileno(): READ}).ready(None):
+            if fd == sink.fd:
+                sink.flush()
+            else:
+                self._hurried = any(number in _FORWARDED for number in self._wakeup.take())
         return True
 
     def _finish(self, exited: Exited) -> Outcome:
@@ -426,17 +438,15 @@ class _Loop:
         outcome = Outcome(exited, self._log.end, now_s - self._started_s, self._link.restarts, self._report, self._log.broken)
         self._link.close()
         self._lanes.close()
-        self._selector.close()
         self._stdout.close()
         self._stderr.close()
         return outcome
 
     def _await_report(self, deadline_s: float) -> None:
         while not self._report and self._link.fileno() >= 0 and (left := deadline_s - time.monotonic()) > 0:
-            with selectors.PollSelector() as poller:
-                poller.register(self._link.fileno(), _READ | (_WRITE if self._link.wants_to_write else 0))
-                for _, events in poller.select(left):
-                    self._uplink(events)
+            wanted = {self._link.fileno(): READ | (WRITE if self._link.wants_to_write else 0)}
+            for _, events in Waiting(wanted).ready(left):
+                self._uplink(events)
 
 
 def in_foreground(fd: int) -> bool:

@@ -54,7 +54,7 @@ class LogWriter:
         except OSError as error:
             raise StoreError(str(directory), f"the session log cannot be made: {error.strerror}") from error
 
-    def append(self, data: bytes, stream: str, now_s: float) -> None:
+    def append(self, data: bytes | memoryview, stream: str, now_s: float) -> None:
         """Bytes as read from the child. ``stream`` is "stdout" or "stderr"."""
         if self.broken:
             return
@@ -90,17 +90,17 @@ class LogWriter:
         line = _to_json([round(now_s - self._started_s, 4), self.end, what, *values])
         self._write(self._timeline, line.encode() + b"\n")
 
-    def _write(self, fd: int, data: bytes) -> int:
+    def _write(self, fd: int, data: bytes | memoryview) -> int:
         """Bytes written: fewer than there are where the disk refuses."""
         if self.broken:
             return 0
-        view = memoryview(data)
+        written = 0
         try:
-            while view:
-                view = view[os.write(fd, view) :]
+            while written < len(data):
+                written += os.write(fd, data[written:] if written else data)
         except OSError as error:
             self.broken = error.strerror or "it cannot be written"
-        return len(data) - len(view)
+        return written
 
     def _give_back(self) -> None:
         start = (self.end - self._keep_bytes) // HOLE_BYTES * HOLE_BYTES

@@ -160,16 +160,15 @@ class Sink:
         """Something waits for the descriptor to take it."""
         return bool(self._pending)
 
-    def write(self, data: bytes) -> None:
-        """Write now what goes; the rest when `flush` is called. What has no reader any more is dropped."""
+    def write(self, data: bytes | memoryview) -> None:
+        """Write now what goes; the rest, a copy, when `flush` is called. What has no reader any more is dropped."""
         if self.closed or not data:
             return
-        view = memoryview(data)
-        if not self._pending and self._chunk == 0:
-            view = view[self._try(view) :]
-        if view and not self.closed:
-            self._pending.append(view)
-            self._pending_bytes += len(view)
+        written = self._try(data) if self._chunk == 0 and not self._pending else 0
+        if written < len(data) and not self.closed:
+            rest = bytes(data[written:])
+            self._pending.append(memoryview(rest))
+            self._pending_bytes += len(rest)
 
     def flush(self) -> None:
         """The descriptor is writable: write on."""
@@ -179,12 +178,10 @@ class Sink:
             if self.closed:
                 return
             self._pending_bytes -= written
-            if written == len(view):
-                self._pending.popleft()
-            else:
+            if written < len(view):
                 self._pending[0] = view[written:]
-                if written == 0 or self._chunk:
-                    return
+                return  # it takes no more now, or but a piece at a time
+            self._pending.popleft()
             if self._chunk:
                 return
 
@@ -207,9 +204,9 @@ class Sink:
                 os.close(self.fd)
             self.fd = -1
 
-    def _try(self, view: memoryview) -> int:
+    def _try(self, data: bytes | memoryview) -> int:
         try:
-            return os.write(self.fd, view)
+            return os.write(self.fd, data)
         except BlockingIOError:
             return 0
         except OSError:  # EPIPE, EIO: nobody will ever read this

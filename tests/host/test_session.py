@@ -15,7 +15,7 @@ import pytest
 
 from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLaunch, UplinkLink
-from codewrap.host.session import HostSession, Outcome, original_environment
+from codewrap.host.session import LANE_BYTES, HostSession, Outcome, original_environment
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Decoder, Kind, Message, encode
 from codewrap.store.sessionlog import LogReader, LogWriter
@@ -303,7 +303,7 @@ def test_what_is_typed_here_and_elsewhere_reaches_the_command_once(host: Host) -
 
     def script(run: Hosted) -> None:
         uplink = run.uplink()
-        assert uplink.hears(Kind.CONFIGURE).body == b'{"session": "s", "resumed": false}'
+        assert uplink.hears(Kind.CONFIGURE).body == b'{"session": "s", "resumed": false, "watched": 0}'
         assert run.out is not None
         run.out.expect(b"ready")
         run.types(b"one\n")
@@ -516,3 +516,25 @@ def test_a_viewer_on_this_machine_types_and_sees_at_the_host_itself(host: Callab
     outcome = host("cat").run(script)
     assert outcome.exited.status == 0
     assert outcome.output_bytes == len("hello\r\nhello\r\n")
+
+
+def test_a_viewer_on_this_machine_gets_a_flood_by_the_broker_as_all_others(host: Callable[..., Hosted]) -> None:
+    """Each block was made a packet for it, while the command waited."""
+    heard: list[Message] = []
+
+    def script(hosted: Hosted) -> None:
+        viewer = connect(hosted.lane)
+        assert viewer is not None
+        eventually(lambda: heard.extend(viewer.receive() or []) or heard, "the greeting")
+        viewer.send(Message(Kind.INPUT, {"writer": "w", "offset": 0}, b"\n"))
+        hosted.command_has_ended()
+        while packets := viewer.receive():
+            heard.extend(packets)
+        viewer.close()
+
+    run = host("sh", "-c", "read go; dd if=/dev/zero bs=60000 count=5 2>/dev/null; echo; echo done", pty=False)
+    run.run(script)
+    assert run.written() == bytes(300_000) + b"\ndone\n"
+    outputs = [message for message in heard if message.kind is Kind.OUTPUT]
+    assert all(len(message.body) <= LANE_BYTES for message in outputs)
+    assert sum(len(message.body) for message in outputs) < 100_000

@@ -309,6 +309,17 @@ def test_bytes_keep_their_order_whoever_is_slow(end: End, seed: int) -> None:
     sink.close()
 
 
+def test_what_waits_stays_as_it_was_given(end: End) -> None:
+    """The loop reads the next block into the same place."""
+    sink = Sink(end.write_fd)
+    block = bytearray(random.Random(2).randbytes(MAX_PENDING_BYTES))
+    given = bytes(block)
+    sink.write(memoryview(block))
+    block[:] = bytes(len(block))
+    assert pump(sink, end) == given
+    sink.close()
+
+
 def test_no_flag_of_the_shared_descriptor_changes(end: End) -> None:
     sink = Sink(end.write_fd)
     sink.write(bytes(2 * MAX_PENDING_BYTES))
