@@ -131,14 +131,15 @@ class Run:
             try:
                 hub = stack.enter_context(_bind_loopback()) if self._settings.mode is Mode.EMBEDDED else None
                 self._lane_name = _hex(16)
-                listener = lane.listen(self._lane_name) if hub is not None else None
+                lanes = Lanes(lane.listen(self._lane_name) if hub is not None else None, self._epoch)
+                stack.callback(lanes.close)
                 prepared = self._prepare(started_s, hub)
             except StoreError as error:
                 # A disk of ours that is full must not cost anybody their command.
                 console.say(f"this cannot be watched: {error}; it runs all the same")
                 flush_standard_streams()
                 replace_process(self._command, config.child_environment(self._here.original))
-            return self._run(prepared, hub, Lanes(listener, self._epoch), started_s)
+            return self._run(prepared, hub, lanes, started_s)
 
     def _run(self, prepared: Prepared, hub: socket.socket | None, lanes: Lanes, started_s: float) -> int:
         log, store, record = prepared

@@ -76,7 +76,12 @@ def test_what_is_more_than_text_and_colours_is_left_whole(special: bytes) -> Non
     assert shortened(data, 30) is data
 
 
-@pytest.mark.parametrize("data", [b"", b"line\r\n", b"x" * 4 * WORTH_BYTES, b"line\n" * WORTH_BYTES, b"\r\n" * 29, b"x" * 4 * WORTH_BYTES + b"\r\nnow"])
+NO_LINES = b"x" * 4 * WORTH_BYTES
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"line\r\n", NO_LINES, b"line\n" * WORTH_BYTES, b"\r\n" * 29, NO_LINES + b"\r\nnow"], ids=len
+)
 def test_what_is_short_or_has_no_place_to_begin_is_left_whole(data: bytes) -> None:
     assert shortened(data, 30) is data
 
