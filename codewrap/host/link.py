@@ -156,11 +156,15 @@ class UplinkLink:
         if self._restart_at_s is not None and now_s >= self._restart_at_s:
             self.start(now_s)
 
-    def finish(self) -> None:
-        """The log is complete. Viewers of an uplink that has died have to be told by another."""
+    def log_ended(self, reason: str) -> None:
+        """The log takes no more: viewers see nothing of what follows."""
+        self._send(Message(Kind.LOG_ENDED, {"reason": reason}))
+
+    def finish(self, code: int | None = None, signal_number: int | None = None) -> None:
+        """The log is complete, as far as a full disk let it go. Viewers of an uplink that has died have to be told by another."""
         if self._restart_at_s is not None and self._watched:
             self.start(self._restart_at_s)
-        self._send(Message(Kind.FINISH))
+        self._send(Message(Kind.FINISH, {"code": code, "signal": signal_number}))
 
     def flush(self) -> None:
         """The socket is writable."""

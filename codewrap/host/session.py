@@ -228,10 +228,13 @@ class _Loop:
 
     def _note_output(self, data: memoryview, stream: str) -> None:
         """Into the log, and a word to those who follow it."""
-        if len(data) <= LANE_BYTES:
+        was_broken = self._log.broken
+        if len(data) <= LANE_BYTES and not was_broken:  # then nothing has a place any more that viewers could put it at
             self._lanes.output(self._log.end, bytes(data), stream)
         self._log.append(data, stream, time.monotonic())
         self._link.grown()
+        if self._log.broken and not was_broken:
+            self._link.log_ended(self._log.broken)
 
     def _reader_gone(self, fd: int) -> None:
         """Whoever read us has gone (`| head -1`, a closed window): the child must feel it as it would without us."""
@@ -429,7 +432,7 @@ class _Loop:
         if exited.signal is not None and self._terminal is not None:
             self._stdout.write(undo_modes(self._log.tail(MODES_TAIL_BYTES)))
         self._link.finished = True
-        self._link.finish()
+        self._link.finish(exited.code, exited.signal)
         for sink in (self._stdout, self._stderr):
             while sink.waiting and self._written_on(sink):
                 pass

@@ -25,7 +25,7 @@ class Kind(enum.IntEnum):
     CONFIGURE = 1  # H: everything the uplink needs; the first message
     GROWN = 2  # H: the log has grown since the last ARM
     WRITTEN = 3  # H: {"acks": {writer: offset}} now written to the child
-    FINISH = 4  # H: the child has ended and the log is complete: deliver, report, leave
+    FINISH = 4  # H: {"code", "signal"} the child has ended and the log is complete: deliver, report, leave
     ARM = 5  # U: {"end": n} the log is read up to there; say when it grows
     INPUT = 6  # U, V: {"writer", "offset"} and the keystrokes
     RESIZE = 7  # U: {"cols", "rows"} a writer's terminal
@@ -33,6 +33,7 @@ class Kind(enum.IntEnum):
     NOTICE = 9  # U: {"text"} a line for the person at the host
     DONE = 10  # U: {"events", "bytes", ...}: the end report
     ANSWER = 11  # U: what a terminal answers to a question in the output, to be typed
+    LOG_ENDED = 14  # H: {"reason"} the log takes no more, and the command goes on
     GREETING = 12  # L: {"epoch"} the first message
     OUTPUT = 13  # L: {"offset", "stream", "acks"} and the bytes
 

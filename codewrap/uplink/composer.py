@@ -260,16 +260,16 @@ class Composer:
             self._size_news.clear()
             return batch
         self._say_acknowledgements(batch, now_s)
-        for notice in self._notices:
-            self._say(batch, notice)
-        batch.notices = len(self._notices)
         if self._screen_wanted or self._too_far_behind():
             self._say_screen(batch)
             self._flood_screen_due_s = now_s + FLOOD_SCREEN_INTERVAL_S
         else:
-            batch.live = not batch.notices and not self._size_news
+            batch.live = not self._notices and not self._size_news
             self._say_sizes(batch)
             self._say_live(batch)
+        for notice in self._notices:  # behind the output, which would scroll it away
+            self._say(batch, notice)
+        batch.notices = len(self._notices)
         self._say_replay(batch)
         self._say_end(batch, now_s)
         self._say_beat(batch, now_s)

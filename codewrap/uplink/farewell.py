@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-# A viewer without a host gives up after this; one without a connection has tried several times by then.
-ABSENT_S = 30.0
+# A viewer without a connection has tried five times by then.
+ABSENT_S = 20.0
 
 
 class Farewell:
@@ -21,10 +21,8 @@ class Farewell:
         self._away_since = deque([now_s] * viewers)
 
     def came(self, viewers: int) -> None:
-        """So many viewers are new here; those who were away are taken to be among them."""
+        """So many viewers are new here. Whether one of them was away before is not told, so those are waited for all the same."""
         self._ever = self._ever or viewers > 0
-        for _ in range(min(viewers, len(self._away_since))):
-            self._away_since.popleft()
 
     def goodbye(self) -> None:
         """A viewer says that it lacks nothing and leaves."""

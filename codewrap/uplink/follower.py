@@ -83,6 +83,11 @@ class LogFollower:
         """Size changes from the ``index``-th on."""
         return self._sizes[index:]
 
+    def ended(self, code: int | None, signal: int | None) -> None:
+        """The child has ended so, whether or not the log could take it down."""
+        if self.ending is None and (code is not None or signal is not None):
+            self.ending = Ending(self.end, code, signal)
+
     def _take(self, entry: Entry) -> None:
         if entry.what in {"stdout", "stderr"}:
             if not self._segment_streams or self._segment_streams[-1] != entry.what:

@@ -235,7 +235,12 @@ class UplinkSession:
                 case Kind.WRITTEN:
                     self._composer.acknowledge(message.header["acks"], self._clock())
                     self._spending.hurry(self._clock())
+                case Kind.LOG_ENDED:
+                    reason = message.header["reason"]
+                    self._composer.notify("log", f"what follows cannot be shown, the host's disk refuses it: {reason}")
                 case Kind.FINISH:
+                    self._follower.refresh()
+                    self._follower.ended(message.header.get("code"), message.header.get("signal"))
                     self._finishing = True
                     self._spending.ending()
                     self._armed = True

@@ -304,6 +304,8 @@ class ViewerSession:
             case ShowScreen():
                 self._skipped += effect.skipped
                 self._screen.redraw(effect.data, effect.size)
+                if self._leaves_by_s is None:
+                    self._words.redrawn(now_s)
                 self._echo.redrawn()
                 if effect.joined:
                     self._announce_size()

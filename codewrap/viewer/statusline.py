@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 _PREFIX = " [codewrap] "
-# A note on the screen stays so long, unless the session's own screen is drawn anew.
+# A note stays on the screen so long.
 NOTE_S = 4.0
 
 
@@ -34,6 +34,7 @@ class StatusLine:
         self._session = session
         self._line = line
         self._words = words
+        self._note = ""
         self._note_until_s = 0.0
         self._dropped_bytes = 0
 
@@ -42,8 +43,14 @@ class StatusLine:
         if self._line is None:
             self._words.write(f"[codewrap] {text}\n".encode())
             return
-        self._line.say(f"{_PREFIX}{text} ")
+        self._note = f"{_PREFIX}{text} "
+        self._line.say(self._note)
         self._note_until_s = now_s + NOTE_S
+
+    def redrawn(self, now_s: float) -> None:
+        """The session's screen was drawn, over whatever we said: a note has its time all the same."""
+        if self._line is not None and now_s < self._note_until_s:
+            self._line.say(self._note)
 
     def dropped(self, count: int, now_s: float) -> None:
         """Typed bytes were given up: said now, and again with the state of the link, which would cover it."""

@@ -14,7 +14,7 @@ from codewrap.protocol.geometry import Size
 from tests.support.node import Node
 from tests.support.ptydriver import Terminal, eventually
 from tests.support.served import Served
-from tests.support.sessions import PROMPT, TOKEN, Relay, direct, soketi_settings, through
+from tests.support.sessions import CODEWRAP, PROMPT, TOKEN, Relay, direct, soketi_settings, through
 from tests.support.soketi import SoketiServer
 
 pytestmark = pytest.mark.timeout(180)
@@ -222,3 +222,17 @@ def test_a_viewers_window_that_is_closed_ends_the_viewer_alone(relay: Relay) -> 
     assert viewer.status() == 128 + signal.SIGHUP
     host.send("echo still-$((1 + 1))\r")
     host.shows("\nstill-2\n")
+
+
+def test_viewers_are_told_when_the_hosts_disk_is_full_and_the_command_goes_on(relay: Relay) -> None:
+    script = "echo begins; read a; yes | head -c 200000; echo; echo goes on; read b; exit 5"
+    limited = ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh", CODEWRAP, "run", "--quiet", "--name", relay.name, "--"]
+    host = relay.host.terminal([*limited, "sh", "-c", script])
+    host.shows("begins")
+    viewer = relay.attached()
+    host.send("\r")
+    viewer.shows("what follows cannot be shown")
+    host.shows("goes on")
+    host.send("\r")
+    assert host.status() == 5
+    assert viewer.status() == 5

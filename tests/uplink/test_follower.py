@@ -118,3 +118,12 @@ def test_what_was_given_back_to_the_disk_is_not_promised(short_log: SessionLog) 
         short_log.out(bytes(1024 * 1024))
     short_log.follower.refresh()
     assert short_log.follower.start == 2 * HOLE_BYTES
+
+
+def test_an_end_that_the_log_could_not_take_down_is_known_all_the_same(log: SessionLog) -> None:
+    log.out(b"abc")
+    log.follower.refresh()
+    log.follower.ended(5, None)
+    assert log.follower.ending == Ending(3, 5, None)
+    log.follower.ended(6, None)
+    assert log.follower.ending == Ending(3, 5, None)

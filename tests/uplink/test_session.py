@@ -689,3 +689,14 @@ def test_the_queue_is_bounded_and_keeps_the_newest(bench: Bench, tmp_path: Path)
     bench.subscriber.tells(Subscribed(PRESENCE, (HOST, ANNA)))
     bench.steps()
     assert bench.heard(Kind.WATCHERS) == [Message(Kind.WATCHERS, {"count": 1})]
+
+
+def test_viewers_are_told_when_the_log_takes_no_more(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.published()
+    bench.says(Message(Kind.LOG_ENDED, {"reason": "No space left on device"}))
+    bench.steps()
+    (notice,) = bench.published()
+    assert isinstance(notice, Notice)
+    assert notice.kind == "log"
+    assert "No space left on device" in notice.text

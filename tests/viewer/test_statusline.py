@@ -64,3 +64,16 @@ def test_without_a_terminal_notes_go_to_stderr_and_the_link_is_not_told() -> Non
     line.note("mind the gap", 1.0)
     assert not line.show_link("link lost 1 s ago", 0, 2.0)
     assert shown.written == b"[codewrap] mind the gap\n"
+
+
+def test_a_note_has_its_time_though_the_screen_is_drawn_anew() -> None:
+    """In a flood screens come many times a second."""
+    shown = Shown()
+    line = StatusLine("demo", shown, shown)
+    line.note("mind the gap", 1.0)
+    shown.say("")
+    line.redrawn(1.0 + NOTE_S / 2)
+    assert shown.status == " [codewrap] mind the gap "
+    shown.say("")
+    line.redrawn(1.0 + NOTE_S)
+    assert shown.status == ""
