@@ -38,6 +38,6 @@ class Waiting:
 
         Empty after ``timeout_s``; None waits for ever.
         """
-        timeout_ms = None if timeout_s is None else max(0, math.ceil(timeout_s * 1000))
+        found = self._poll.poll(None if timeout_s is None else max(0, math.ceil(timeout_s * 1000)))
         wanted = self._wanted
-        return [(fd, events if events & (READ | WRITE) == events else wanted[fd]) for fd, events in self._poll.poll(timeout_ms)]
+        return [(fd, events if events & (READ | WRITE) == events else wanted[fd]) for fd, events in found]

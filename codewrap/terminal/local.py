@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import stat
 import termios
@@ -24,6 +25,11 @@ RESET_MODES = (
 _REPORTING = (9, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016)
 MAX_PENDING_BYTES = 256 * 1024
 _GUARD_DRAIN_S = 1.0
+# A terminal that is read as fast as can be has room again in microseconds: to wait for that is less than to copy what is left and
+# come back for it, for each 4 KiB of a flood. One that has none for PATIENCE_MS is slow; with one that takes little we are done
+# after so many times.
+PATIENCE_MS = 2
+PATIENT_WRITES = 16
 PIPE_CHUNK = 4096  # PIPE_BUF: what a pipe that select calls writable takes without blocking
 
 
@@ -148,6 +154,8 @@ class Sink:
         self._pending: deque[memoryview] = deque()
         self._pending_bytes = 0
         self.fd, self._own, self._chunk = _open_for_writing(fd)
+        self._room = select.poll()
+        self._room.register(self.fd, select.POLLOUT)
         self.closed = False
 
     @property
@@ -164,7 +172,7 @@ class Sink:
         """Write now what goes; the rest, a copy, when `flush` is called. What has no reader any more is dropped."""
         if self.closed or not data:
             return
-        written = self._try(data) if self._chunk == 0 and not self._pending else 0
+        written = 0 if self._pending or self._chunk else self._try_patiently(data)
         if written < len(data) and not self.closed:
             rest = bytes(data[written:])
             self._pending.append(memoryview(rest))
@@ -187,7 +195,6 @@ class Sink:
 
     def drain(self, timeout_s: float) -> None:
         """At the end: wait until all is written, but not for ever on one who does not read."""
-        import select
         import time
 
         deadline = time.monotonic() + timeout_s
@@ -203,6 +210,14 @@ class Sink:
             with contextlib.suppress(OSError):
                 os.close(self.fd)
             self.fd = -1
+
+    def _try_patiently(self, data: bytes | memoryview) -> int:
+        written = self._try(data)
+        for _ in range(PATIENT_WRITES):
+            if written == len(data) or self.closed or not self._room.poll(PATIENCE_MS):
+                break
+            written += self._try(data[written:])
+        return written
 
     def _try(self, data: bytes | memoryview) -> int:
         try:
