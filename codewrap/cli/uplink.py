@@ -32,7 +32,7 @@ from codewrap.uplink.farewell import ABSENT_S
 from codewrap.uplink.follower import LogFollower
 from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import UplinkPlan
-from codewrap.uplink.quickpath import QuickPath, QuickRules
+from codewrap.uplink.quickpath import QuickPath
 from codewrap.uplink.session import UplinkSession
 from codewrap.uplink.spending import CostPlan, Spending
 
@@ -45,6 +45,9 @@ RESUME_BYTES = 4 * 1024 * 1024
 HOSTED_EVENTS_PER_S = 10.0
 # Where processors are short the command comes first, and the host that reads it.
 NICENESS = 5
+# Where the kernel shares processors out by session (sched(7), autogroup), niceness counts within a session only: that which `run`
+# starts us in is our own.
+SESSION_NICENESS = Path("/proc/self/autogroup")
 
 
 def main() -> None:
@@ -52,6 +55,8 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
+        if os.getsid(0) == os.getpid():  # never the session of somebody else
+            SESSION_NICENESS.write_text(str(NICENESS))
     connection = socket.socket(fileno=int(sys.argv[1]))
     configuration = _configuration(connection)
     if configuration is not None:
@@ -106,7 +111,7 @@ class Uplink:
             gc.collect()
             gc.freeze()  # what is here now stays: the collector need not look at it with every keystroke
             try:
-                session.begin(composer, parts.publisher, parts.subscriber, parts.output_secret, _quick_path(plan, parts))
+                session.begin(composer, parts.publisher, parts.subscriber, parts.output_secret, self._quick_path(plan, parts))
                 driver.run(session)
             finally:
                 parts.subscriber.close()
@@ -114,6 +119,14 @@ class Uplink:
         if self._hub is not None:
             self._hub.stop()
         self._tidy_up(finished=parts is None or session.over)
+
+    def _quick_path(self, plan: UplinkPlan, parts: HostParts) -> QuickPath | None:
+        """None where publishing is as quick (the embedded hub), and where events are counted: what goes so goes twice."""
+        counted = self._configuration.get("max_rate") or self._configuration.get("budget")
+        if parts.client_event_interval_s != 0 or counted:
+            return None
+        output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
+        return QuickPath(plan.session, output_channel, parts.subscriber.send, os.urandom(SEED_BYTES))
 
     def _driver(self) -> PollDriver | LoopDriver:
         loop = self._hub.runtime.loop if self._hub is not None else None
@@ -192,14 +205,6 @@ class Uplink:
         if finished:
             with contextlib.suppress(CodewrapError):
                 sessionlog.delete(self._directory)
-
-
-def _quick_path(plan: UplinkPlan, parts: HostParts) -> QuickPath | None:
-    if parts.client_event_interval_s is None:
-        return None
-    output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
-    rules = QuickRules(parts.client_event_interval_s)
-    return QuickPath(plan.session, output_channel, parts.subscriber.send, rules, os.urandom(SEED_BYTES))
 
 
 def _cost_plan(configuration: dict[str, Any]) -> CostPlan:
