@@ -1,13 +1,12 @@
-"""Echo without an HTTP request: small output as a client event, where everybody present understands that.
+"""Echo that waits for no HTTP request: small output as a client event, ahead of being published, where all present take that.
 
-A client event needs no signature of the broker's app, so it carries one of the host's own (`protocol/sealing.py`). It is sent
-and never confirmed: only what stands alone goes this way, and a beat tells soon after whether something was lost.
+A client event needs no signature of the broker's app, so it carries one of the host's own (`protocol/sealing.py`). It is never
+confirmed, and who is not on the presence channel does not hear it: what goes this way is published all the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from codewrap.protocol import channels, sealing
 from codewrap.protocol.frames import Acked, Output
@@ -21,20 +20,12 @@ _SMALL = (Output.event, Acked.event)
 SendClientEvent = Callable[[str, str, str], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class QuickRules:
-    """What the broker takes: seconds between two client events of one connection."""
-
-    interval_s: float = 0.0
-
-
 class QuickPath:
     """One session's client events. ``send`` is the subscriber's; ``seed`` makes the key that output is signed with."""
 
-    def __init__(self, session: str, output_channel: str, send: SendClientEvent, rules: QuickRules, seed: bytes) -> None:
+    def __init__(self, session: str, output_channel: str, send: SendClientEvent, seed: bytes) -> None:
         self._send = send
         self._key = sealing.SigningKey(seed)
-        self._apart_s = max(rules.interval_s, APART_S)
         self._presence_channel = channels.presence_channel(session)
         self._output_channel = output_channel
         self._due_s = 0.0
@@ -47,7 +38,7 @@ class QuickPath:
     def take(self, said: tuple[str, str], seal: Callable[[str], str], now_s: float) -> int:
         """Send one event's (name, text) if it is small and the last is long ago; returns the bytes sent, 0: not this way."""
         name, text = said
-        early, self._due_s = now_s < self._due_s, max(self._due_s, now_s + self._apart_s)
+        early, self._due_s = now_s < self._due_s, max(self._due_s, now_s + APART_S)
         if early or name not in _SMALL or len(text) > MAX_TEXT_CHARS:
             return 0
         data = seal(self._key.sign(text, self._output_channel))

@@ -414,9 +414,7 @@ class UplinkSession:
             if self._quick is not None and batch.live and self._watchers.all_quick and len(batch.texts) == 1:
                 sent_bytes = self._quick.take(texts[0], seal, now_s)
                 if sent_bytes:
-                    self._batch_said = 1
                     self._spending.published(1, sent_bytes, now_s)
-                    continue
             events = [Event(self._output_channel, name, seal(text)) for name, text in texts]
             publisher.publish(events)
             self._batch_said += len(events)

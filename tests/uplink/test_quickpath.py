@@ -7,7 +7,7 @@ import pytest
 from codewrap.errors import RemoteProtocolError
 from codewrap.protocol import frames, sealing
 from codewrap.protocol.frames import Acked, Beat, HostFrame, Output
-from codewrap.uplink.quickpath import APART_S, MAX_TEXT_CHARS, REFUSED_FOR_S, QuickPath, QuickRules
+from codewrap.uplink.quickpath import APART_S, MAX_TEXT_CHARS, REFUSED_FOR_S, QuickPath
 
 CHANNEL = "private-encrypted-command-s"
 ECHO = Output("e", 5, b"x")
@@ -26,8 +26,8 @@ class Wire:
         return self.up
 
 
-def quick_path(wire: Wire, interval_s: float = 0.0) -> QuickPath:
-    return QuickPath("s", CHANNEL, wire.send, QuickRules(interval_s), bytes(sealing.SEED_BYTES))
+def quick_path(wire: Wire) -> QuickPath:
+    return QuickPath("s", CHANNEL, wire.send, bytes(sealing.SEED_BYTES))
 
 
 def said(frame: HostFrame) -> tuple[str, str]:
@@ -52,13 +52,6 @@ def test_what_follows_close_is_left_to_publishing() -> None:
     assert not path.take(said(ECHO), str, APART_S / 2)
     assert not path.take(said(ECHO), str, APART_S), "counted from whatever was said last"
     assert path.take(said(Acked("e", {"w": 1})), str, APART_S * 2)
-
-
-def test_a_broker_s_rate_is_kept() -> None:
-    path = quick_path(Wire(), interval_s=0.12)
-    assert path.take(said(ECHO), str, 0.0)
-    assert not path.take(said(ECHO), str, 0.11)
-    assert path.take(said(ECHO), str, 0.24)
 
 
 @pytest.mark.parametrize("frame", [Beat("e", 1), Output("e", 0, b"x" * MAX_TEXT_CHARS), frames.Ended("e", 1, 0, None)])
