@@ -44,7 +44,8 @@ RESET = b"\x1bc"
 ATTACKER = """
     import base64, json, os, sys, termios, threading, tty
     tty.setraw(0)
-    given = json.load(open("attacks"))
+    with open("attacks") as file:
+        given = json.load(file)
 
     def record():
         with open("typed", "ab", buffering=0) as typed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import select
 import shutil
@@ -151,6 +152,7 @@ def unstartable(tmp_path: Path) -> Path:
 def test_a_command_that_cannot_be_started_is_told_and_leaves_nothing(
     start: Start, unstartable: Path, command: list[str], kind: type[CommandError], said: str
 ) -> None:
+    gc.collect()  # what tests before this one have left is not to be closed meanwhile
     descriptors, processes = open_descriptors(), psutil.Process().children()
     with pytest.raises(kind) as caught:
         start([word.format(unstartable) for word in command])

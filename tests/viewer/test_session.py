@@ -671,7 +671,7 @@ def test_a_new_run_does_not_get_what_was_typed_for_the_one_before() -> None:
         viewer.begins()
         viewer.types(b"rm -rf\r")
         viewer.input()
-        viewer.says(ScreenFrame("next", 0, SIZE, b"fresh"))
+        viewer.says(ScreenFrame("next", 0, SIZE, b"\r\nfresh"))
         viewer.sees("fresh")
         viewer.later(2.0)
         viewer.types(b"x")
