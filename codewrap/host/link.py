@@ -23,6 +23,8 @@ from codewrap.protocol.hostlink import Kind, Message
 ACK_WAIT_S = 0.01
 # A paste is told of sooner: its writer waits for room in its window.
 PROMPT_BYTES = 16 * 1024
+# In a flood the uplink is told so often: it makes a screen of each word, on a processor that the command could use.
+FLOOD_WAIT_S = 0.03
 # Starting a process of this size takes milliseconds in which the child's first output would wait.
 FIRST_START_S = 0.02
 RESTART_FIRST_S = 0.1
@@ -60,7 +62,9 @@ class UplinkLink:
         self.restarts = 0
         self.finished = False
         self._watched = 0
-        self._news = False
+        self._news = self._flood = False
+        self._told_s = 0.0
+        self._tell_at_s: float | None = None
         self._acks_told: dict[str, int] = {}
         self._acks: dict[str, int] = {}
         self._acks_due_s: float | None = None
@@ -124,15 +128,15 @@ class UplinkLink:
         except LocalProtocolError:
             self._lost(now_s)
             return []
-        return [message for message in messages if not self._handled(message)]
+        return [message for message in messages if not self._handled(message, now_s)]
 
-    def grown(self) -> None:
-        """There is something new in the log: said at once when the uplink waits for it, else when it asks next."""
-        if self._armed:
-            self._armed = False
-            self._send(_GROWN, self._acknowledgements())
-        else:
-            self._news = True
+    def grown(self, now_s: float, *, flood: bool = False) -> None:
+        """There is something new in the log: said at once when the uplink waits for it, else when it asks next.
+
+        In a flood every FLOOD_WAIT_S.
+        """
+        self._news, self._flood = True, flood
+        self._tell(now_s)
 
     def written(self, acks: dict[str, int], now_s: float) -> None:
         """Input that is written to the child: told with the next growth, which most often is its echo, or soon by itself."""
@@ -145,14 +149,16 @@ class UplinkLink:
     @property
     def due_s(self) -> float | None:
         """When `look_after` has something to do; None when it has not."""
-        if self._restart_at_s is None or self._acks_due_s is None:
-            return self._restart_at_s or self._acks_due_s
-        return min(self._restart_at_s, self._acks_due_s)
+        dues = [due for due in (self._restart_at_s, self._acks_due_s, self._tell_at_s) if due is not None]
+        return min(dues) if dues else None
 
     def look_after(self, now_s: float) -> None:
         """Do what is due."""
         if self._acks_due_s is not None and now_s >= self._acks_due_s:
             self._send(self._acknowledgements())
+        if self._tell_at_s is not None and now_s >= self._tell_at_s:
+            self._tell_at_s = None
+            self._tell(now_s)
         if self._restart_at_s is not None and now_s >= self._restart_at_s:
             self.start(now_s)
 
@@ -185,16 +191,24 @@ class UplinkLink:
             self._socket.close()
             self._socket = None
 
-    def _handled(self, message: Message) -> bool:
+    def _handled(self, message: Message, now_s: float) -> bool:
         if message.kind is Kind.WATCHERS:
             self._watched = message.header["count"]
         if message.kind is not Kind.ARM:
             return False
         self._armed = True
-        if self._news:
-            self._news = False
-            self.grown()
+        self._tell(now_s)
         return True
+
+    def _tell(self, now_s: float) -> None:
+        if not (self._armed and self._news):
+            return
+        if self._flood and now_s < self._told_s + FLOOD_WAIT_S:
+            self._tell_at_s = self._told_s + FLOOD_WAIT_S
+            return
+        self._armed = self._news = False
+        self._told_s, self._tell_at_s = now_s, None
+        self._send(_GROWN, self._acknowledgements())
 
     def _acknowledgements(self) -> Message | None:
         acks, self._acks, self._acks_due_s = self._acks, {}, None

@@ -32,7 +32,9 @@ READ_BYTES = 65_536
 BLOCK_BYTES = 16_384
 # A read that gives less was of something that trickles: no more is there.
 TRICKLE_BYTES = 1024
-# What fills a read of a PTY (4095 bytes) is most often part of a flood, which viewers at the host itself get as all others do.
+# So much without a trickle in between is a flood. Viewers at the host itself get it as all others do, and so they get what fills
+# a read of a PTY (4095 bytes).
+FLOOD_BYTES = 65_536
 LANE_BYTES = 4000
 # After the child's exit something else may still hold its terminal or pipes: what comes within this is shown, then we leave.
 DRAIN_QUIET_S = 0.05
@@ -109,6 +111,7 @@ class _Loop:
         self._started_s = started_s
         self._waiting = Waiting()
         self._interests_hold = False
+        self._poured = 0
         self._block = memoryview(bytearray(BLOCK_BYTES))
         self._input = PendingInput()
         self._stdout, self._stderr = Sink(1), Sink(2)
@@ -166,9 +169,10 @@ class _Loop:
             self._interests_hold = True
         for fd, events in self._waiting.ready(timeout_s):
             self._ready(fd, events)
-        if self._link.due_s is not None:
+        due_s = self._link.due_s
+        if due_s is not None and (now_s := time.monotonic()) >= due_s:
             self._interests_hold = False
-            self._link.look_after(time.monotonic())
+            self._link.look_after(now_s)
 
     def _ready(self, fd: int, events: int) -> None:
         if fd in self._outputs and events & READ:
@@ -224,11 +228,13 @@ class _Loop:
 
     def _note_output(self, data: memoryview, stream: str) -> None:
         """Into the log, and a word to those who follow it."""
-        was_broken = self._log.broken
-        if len(data) <= LANE_BYTES and not was_broken:  # then nothing has a place any more that viewers could put it at
+        now_s, size, was_broken = time.monotonic(), len(data), self._log.broken
+        self._poured = self._poured + size if size >= TRICKLE_BYTES else 0
+        flood = self._poured > FLOOD_BYTES
+        if size <= LANE_BYTES and not flood and not was_broken:  # then nothing has a place any more that viewers could put it at
             self._lanes.output(self._log.end, bytes(data), stream)
-        self._log.append(data, stream, time.monotonic())
-        self._link.grown()
+        self._log.append(data, stream, now_s)
+        self._link.grown(now_s, flood=flood)
         if self._log.broken and not was_broken:
             self._link.log_ended(self._log.broken)
 
@@ -351,9 +357,10 @@ class _Loop:
             self._resize(size)
 
     def _resize(self, size: Size) -> None:
-        self._log.resized(size, time.monotonic())
+        now_s = time.monotonic()
+        self._log.resized(size, now_s)
         self._child.resize(size)
-        self._link.grown()
+        self._link.grown(now_s)
 
     # -- the uplink ----------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ import pytest
 from codewrap.host.link import (
     ACK_WAIT_S,
     FIRST_START_S,
+    FLOOD_WAIT_S,
     MAX_UNSENT_BYTES,
     RESTART_FIRST_S,
     RESTART_MOST_S,
@@ -180,17 +181,53 @@ def test_the_first_start_leaves_the_child_a_moment(hosts: Callable[..., Host]) -
 
 def test_growth_is_told_when_it_is_asked_for_and_once(hosts: Callable[..., Host]) -> None:
     host = hosts(arm=1)
-    host.link.grown()
+    host.link.grown(host.now_s)
     host.link.start(host.now_s)
-    host.link.grown()
+    host.link.grown(host.now_s)
     assert host.hears("GROWN") == {}
     host.turn(0.2)
     for _ in range(3):
-        host.link.grown()
+        host.link.grown(host.now_s)
     host.hears("GROWN")
     host.link.finish()
     host.hears("FINISH")
     assert [message.header["text"] for message in host.heard].count("GROWN") <= 1, "three times grown is told twice at most"
+
+
+def test_a_flood_is_told_seldom_and_what_follows_it_at_once(hosts: Callable[..., Host]) -> None:
+    """The uplink made a screen of each word, on a processor that the command could have used."""
+    host = hosts(arm=1)
+    host.link.start(host.now_s)
+    host.link.grown(host.now_s, flood=True)
+    host.hears("GROWN")
+    told_s, half_s = host.now_s, FLOOD_WAIT_S / 2
+    host.link.grown(told_s + half_s, flood=True)
+    host.until(lambda: host.link.due_s is not None, "the uplink asks, and has to wait")
+    assert host.link.due_s == told_s + FLOOD_WAIT_S
+    host.link.look_after(told_s + half_s)
+    assert host.link.due_s == told_s + FLOOD_WAIT_S
+    host.now_s += FLOOD_WAIT_S
+    host.link.look_after(host.now_s)
+    assert host.link.due_s is None
+    host.hears("GROWN")
+    host.link.grown(host.now_s, flood=True)
+    host.until(lambda: host.link.due_s is not None, "the uplink asks again")
+    host.link.grown(host.now_s)  # a word at a prompt, say
+    assert host.link.due_s is None
+    host.hears("GROWN")
+
+
+def test_a_word_that_waits_does_not_keep_the_loop_awake_when_the_uplink_dies(hosts: Callable[..., Host]) -> None:
+    host = hosts(arm=1)
+    host.link.start(host.now_s)
+    host.link.grown(host.now_s, flood=True)
+    host.hears("GROWN")
+    host.link.grown(host.now_s, flood=True)
+    host.until(lambda: host.link.due_s is not None, "the uplink asks, and has to wait")
+    os.kill(host.pids[-1], signal.SIGKILL)
+    host.loses_it()
+    host.link.look_after(host.now_s + FLOOD_WAIT_S)
+    assert host.link.due_s == host.now_s + RESTART_FIRST_S
 
 
 def test_acknowledgements_are_told_soon_or_with_the_next_growth(hosts: Callable[..., Host]) -> None:
@@ -208,7 +245,7 @@ def test_acknowledgements_are_told_soon_or_with_the_next_growth(hosts: Callable[
     assert host.link.due_s is None
     assert host.hears("WRITTEN") == {"acks": {"b": 2, "a": 3}}
     host.link.written({"a": 4}, host.now_s)
-    host.link.grown()
+    host.link.grown(host.now_s)
     host.hears("GROWN")
     assert host.hears("WRITTEN") == {"acks": {"a": 4}}
     assert host.link.due_s is None
@@ -256,7 +293,7 @@ def test_what_cannot_be_started_is_tried_again_ever_more_seldom(hosts: Callable[
     assert waits[-1] == pytest.approx(RESTART_MOST_S)
     assert host.link.never_ran
     assert set(os.listdir("/proc/self/fd")) == before
-    host.link.grown()
+    host.link.grown(host.now_s)
     host.link.finish()
     host.link.flush()
     assert not host.link.wants_to_write
@@ -327,7 +364,7 @@ def test_an_uplink_that_does_not_read_neither_blocks_nor_fills_our_memory(hosts:
         host.link.written(acks, host.now_s)
         host.link.look_after(host.now_s + 1)
     assert host.link.wants_to_write
-    host.link.grown()
+    host.link.grown(host.now_s)
     host.link.finish()
     host.link.reap()
     os.kill(pid, signal.SIGCONT)
@@ -346,7 +383,7 @@ def test_after_the_end_nothing_is_started_again(hosts: Callable[..., Host]) -> N
     host.link.start(host.now_s)
     host.loses_it()
     assert (host.link.restarts, host.link.due_s) == (0, None)
-    host.link.grown()
+    host.link.grown(host.now_s)
     host.link.finish()
 
 
