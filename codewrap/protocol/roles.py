@@ -34,7 +34,14 @@ class Act(enum.Enum):
     SIGN_IN = "sign in"
     SYNC = "ask for a screen or bytes"
     TYPE = "type into a session"
+    LIST = "list sessions"
     PUBLISH = "publish as a session's host"
+    KILL = "end a session's command"
+    APPROVE = "let somebody type into a session"
+    SHARE = "share a session"
+    TOKENS = "issue or revoke tokens"
+    AUDIT = "read the audit log"
+    METRICS = "read the metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +55,14 @@ class Rights:
 _WATCHED = frozenset({ChannelRole.SEALED_OUTPUT, ChannelRole.OUTPUT, ChannelRole.PRESENCE})
 # Whoever is authorized for these gets the input key, and with it can type: never a viewer.
 _TYPED = frozenset({ChannelRole.SEALED_INPUT, ChannelRole.INPUT})
-_VIEWS = frozenset({Act.SIGN_IN, Act.SYNC})
+_VIEWS = frozenset({Act.SIGN_IN, Act.SYNC, Act.LIST})
+_HOSTS = _VIEWS | {Act.TYPE, Act.PUBLISH, Act.KILL, Act.APPROVE, Act.SHARE}
 
 RIGHTS = {
     Role.VIEWER: Rights(_WATCHED, _VIEWS),
     Role.WRITER: Rights(_WATCHED | _TYPED, _VIEWS | {Act.TYPE}),
-    Role.HOST: Rights(_WATCHED | _TYPED, _VIEWS | {Act.TYPE, Act.PUBLISH}),
-    Role.ADMIN: Rights(_WATCHED | _TYPED, _VIEWS | {Act.TYPE, Act.PUBLISH}),
+    Role.HOST: Rights(_WATCHED | _TYPED, _HOSTS),
+    Role.ADMIN: Rights(_WATCHED | _TYPED, frozenset(Act)),
 }
 _RANK = {role: rank for rank, role in enumerate(Role)}
 

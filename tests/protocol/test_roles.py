@@ -30,9 +30,10 @@ SUBSCRIBES = {
     *itertools.product((Role.WRITER, Role.HOST, Role.ADMIN), ChannelRole),
 }
 ACTS = {
-    *itertools.product(Role, (Act.SIGN_IN, Act.SYNC)),
+    *itertools.product(Role, (Act.SIGN_IN, Act.SYNC, Act.LIST)),
     *itertools.product((Role.WRITER, Role.HOST, Role.ADMIN), (Act.TYPE,)),
-    *itertools.product((Role.HOST, Role.ADMIN), (Act.PUBLISH,)),
+    *itertools.product((Role.HOST, Role.ADMIN), (Act.PUBLISH, Act.KILL, Act.APPROVE, Act.SHARE)),
+    *itertools.product((Role.ADMIN,), (Act.TOKENS, Act.AUDIT, Act.METRICS)),
 }
 
 
