@@ -60,7 +60,9 @@ def flags_of(command: str) -> list[str]:
 
 def section(command: str) -> str:
     """What the guide says under the heading of a command."""
-    return re.split(r"^## ", text("docs/guide.md").split(f"\n## {command}\n")[1], flags=re.MULTILINE)[0]
+    before, heading, after = re.split(rf"^(##+ {command})$", text("docs/guide.md"), flags=re.MULTILINE)
+    assert before, heading
+    return re.split(r"^##+ ", after, flags=re.MULTILINE)[0]
 
 
 def shell_commands(markdown: str) -> list[str]:

@@ -31,6 +31,7 @@ class CommandSource(NamedTuple):
 # What the parser raises for a command line it does not understand; typer names only this one of its subclasses.
 UsageProblem = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 _HELP = {"help_option_names": ["-h", "--help"]}
+# By what is typed: one word, or a group of GROUPS and a word in it.
 COMMANDS = {
     # Options after the first word of CMD are CMD's.
     "run": CommandSource("codewrap.cli.run", "run", {**_HELP, "allow_interspersed_args": False}),
@@ -41,28 +42,47 @@ COMMANDS = {
 }
 
 
+# What the help of a group says; that of its commands is only read when the group is asked for.
+GROUPS: dict[str, str] = {}
+
+
 class LazyCommands(typer.core.TyperGroup):
-    """The commands of COMMANDS, each made when it is asked for."""
+    """The commands of ``sources`` that begin with ``prefix``, each made when it is asked for."""
+
+    prefix = ""
+    sources = COMMANDS
+    groups = GROUPS
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        """In the order of COMMANDS."""
-        return list(COMMANDS)
+        """In the order of the table; a group stands where its first command does."""
+        names = [name.removeprefix(self.prefix) for name in self.sources if name.startswith(self.prefix)]
+        return list(dict.fromkeys(name.partition(" ")[0] for name in names))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-        """Import and build it; None when there is none of that name."""
-        source = COMMANDS.get(cmd_name)
-        if source is None:
-            return None
-        single = typer.Typer(
-            add_completion=False,
-            pretty_exceptions_enable=False,
-        )
-        function = getattr(importlib.import_module(source.module), source.function)
-        single.command(cmd_name, context_settings=source.context_settings)(function)
-        command = typer.main.get_command(single)
-        gc.freeze()  # what was imported stays; see entry.py
-        gc.enable()
-        return command
+        """Import and build it; None when there is none of that name. A command of a group also goes by both words."""
+        if (source := self.sources.get(self.prefix + cmd_name)) is not None:
+            return _build(cmd_name.rpartition(" ")[2], source)
+        if (help_text := self.groups.get(self.prefix + cmd_name)) is not None:
+            return self._group(cmd_name, help_text)
+        return None
+
+    def _group(self, name: str, help_text: str) -> LazyCommands:
+        group = type(self)(name=name, help=help_text, no_args_is_help=True, context_settings=_HELP)
+        group.prefix = f"{self.prefix}{name} "
+        return group
+
+
+def _build(name: str, source: CommandSource) -> Any:
+    single = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    function = getattr(importlib.import_module(source.module), source.function)
+    single.command(name, context_settings=source.context_settings)(function)
+    command = typer.main.get_command(single)
+    gc.freeze()  # what was imported stays; see entry.py
+    gc.enable()
+    return command
 
 
 app = typer.Typer(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from codewrap import __version__
-from codewrap.cli.main import COMMANDS
+from codewrap.cli.main import COMMANDS, GROUPS, CommandSource, LazyCommands
 from tests.support.cli import CommandLine
 
 
@@ -27,16 +28,67 @@ def test_help_names_every_command(codewrap: CommandLine, option: str) -> None:
     done = codewrap(option)
     assert (done.status, done.err) == (0, "")
     for command in COMMANDS:
-        assert re.search(rf"\b{command}\b", done.out), command
+        assert re.search(rf"\b{command.partition(' ')[0]}\b", done.out), command
 
 
 @pytest.mark.parametrize("command", list(COMMANDS))
 def test_each_command_has_a_help_that_says_what_it_does(codewrap: CommandLine, command: str) -> None:
-    done = codewrap(command, "--help")
+    done = codewrap(*command.split(), "--help")
     assert (done.status, done.err) == (0, "")
-    assert command in done.out
+    assert f"codewrap {command}" in done.out.replace("codewrap.cli.main", "codewrap")
     assert "--help" in done.out
-    assert codewrap(command, "-h").out == done.out
+    assert codewrap(*command.split(), "-h").out == done.out
+
+
+class Nested(LazyCommands):
+    """A table with a group in it."""
+
+    sources: ClassVar = {
+        "ls": CommandSource("codewrap.cli.ls", "ls", {}),
+        "thing list": CommandSource("codewrap.cli.ls", "ls", {}),
+        "other show": CommandSource("codewrap.cli.no_such_module", "show", {}),
+        "thing show": CommandSource("codewrap.cli.ls", "ls", {}),
+    }
+    groups: ClassVar = {"thing": "What one does with things.", "other": "And with others."}
+
+
+def test_a_group_stands_where_its_first_command_does() -> None:
+    assert Nested(name="codewrap").list_commands(None) == ["ls", "thing", "other"]
+
+
+def test_a_group_holds_its_own_commands_under_their_last_word() -> None:
+    group = Nested(name="codewrap").get_command(None, "thing")
+    assert group.help == "What one does with things."
+    assert group.list_commands(None) == ["list", "show"]
+    assert group.get_command(None, "show").name == "show"
+    assert group.get_command(None, "ls") is None
+
+
+def test_a_command_of_a_group_can_be_asked_for_by_both_words() -> None:
+    assert Nested(name="codewrap").get_command(None, "thing list").name == "list"
+    assert Nested(name="codewrap").get_command(None, "thing hide") is None
+
+
+def test_a_group_is_made_without_its_commands() -> None:
+    other = Nested(name="codewrap").get_command(None, "other")
+    assert other.list_commands(None) == ["show"]  # and the module, which is not there, is asked for only now:
+    with pytest.raises(ModuleNotFoundError):
+        other.get_command(None, "show")
+
+
+def test_every_group_has_commands_and_every_command_of_two_words_its_group() -> None:
+    assert {name.partition(" ")[0] for name in COMMANDS if " " in name} == set(GROUPS)
+
+
+def test_help_of_a_command_line_with_groups_says_what_each_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    root = Nested(name="codewrap")
+    root.sources = {name: source for name, source in Nested.sources.items() if name != "other show"}
+    root.main(["--help"], standalone_mode=False)
+    root.main(["thing", "--help"], standalone_mode=False)
+    root.main(["thing", "show", "--help"], standalone_mode=False)
+    said = capsys.readouterr().out
+    assert "What one does with things." in said
+    assert "thing show [OPTIONS]" in said
 
 
 @pytest.mark.parametrize(
