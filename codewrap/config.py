@@ -42,6 +42,8 @@ SECRET_NAMES = frozenset(
         "PUSHER_SECRET",
         "AUTH_TOKEN",
         "CODEWRAP_TOKEN",
+        "CODEWRAP_SIGNING_KEY",
+        "CODEWRAP_STATE",
         *SOKETI_MASTER_KEY_NAMES,
         *PUSHER_MASTER_KEY_NAMES,
     }
@@ -104,6 +106,7 @@ class Settings:
     broker: Broker | None
     gateway: Gateway | None
     auth_token: str | None = field(default=None, repr=False)
+    signing_keys: tuple[bytes, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
 
 
@@ -202,7 +205,7 @@ class _Reader:
         token = self._values.get("AUTH_TOKEN")
         if token is not None:
             check_token("AUTH_TOKEN", token)
-        return Settings(mode, reason, broker, gateway, token, tuple(self._warnings))
+        return Settings(mode, reason, broker, gateway, token, self._signing_keys(), tuple(self._warnings))
 
     def _mode(self, name: str | None, broker: Broker | None, gateway: Gateway | None) -> tuple[Mode, str]:
         if name:
@@ -359,6 +362,11 @@ class _Reader:
         if _is_number(value, 1024, 10_000_000):
             return int(value)
         raise ConfigError("CODEWRAP_MAX_EVENT_BYTES", "is not a size in bytes", "use 1024 to 10000000")
+
+    def _signing_keys(self) -> tuple[bytes, ...]:
+        name = "CODEWRAP_SIGNING_KEY"
+        parts = self._values.get(name, "").split(",")
+        return tuple(decode_master_key(name, part.strip()) for part in parts if part.strip())
 
     def _master_key(self, names: tuple[str, ...]) -> bytes | None:
         for name in names:

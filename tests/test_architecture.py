@@ -19,6 +19,7 @@ LAYERS = {
     "transport": 2,
     "store": 2,
     "config": 2,
+    "redaction": 1,
     "host": 3,
     "uplink": 3,
     "viewer": 3,
@@ -39,6 +40,12 @@ THIRD_PARTY = {
     "dotenv": {"config.py"},
     "starlette": {"broker/", "server/", "cli/serving.py"},
     "uvicorn": {"broker/serving.py", "cli/serving.py"},
+    "jwt": {"server/tokens.py", "server/oidc.py"},
+    "sqlalchemy": {"server/stores/"},
+    "redis": {"server/stores/"},
+    "limits": {"server/"},
+    "prometheus_client": {"server/metrics.py"},
+    "segno": {"cli/"},
 }
 PURE_BROKER = {
     "hub.py",

@@ -109,6 +109,10 @@ class HubRuntime:
             _log.exception("the hub failed on a frame")
             self.hub.close(connection, 4200, "Internal error")
 
+    def close_socket(self, socket_id: str) -> None:
+        """End one connection, as if its user's connections were terminated."""
+        self.hub.close_socket(socket_id)
+
     def answer(self, request: ApiRequest) -> Answer:
         """The HTTP API's answer, guarded."""
         try:

@@ -305,6 +305,12 @@ class Hub:
         for connection in list(self.users.sockets(user_id)):
             self.close(connection, 4009, "You got disconnected by the app")
 
+    def close_socket(self, socket_id: str) -> None:
+        """Close one connection in the same way, if it is there."""
+        for connection in list(self._connections):
+            if connection.socket_id == socket_id:
+                self.close(connection, 4009, "You got disconnected by the app")
+
     def _join(self, connection: Connection, name: ChannelName, member: Member | None) -> None:
         channel = self.channels.open(name)
         channel.subscribers[connection] = None

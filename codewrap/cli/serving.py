@@ -16,7 +16,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,15 +31,19 @@ from codewrap.broker.origins import ANY, Door
 from codewrap.broker.serving import uvicorn_settings
 from codewrap.broker.signatures import ApiRequest
 from codewrap.errors import ConfigError, TransportError
-from codewrap.server.app import MountedHub, PublicBroker, ServerSettings, build_app
+from codewrap.server.app import Backends, MountedHub, PublicBroker, ServerSettings, build_app
 from codewrap.server.guard import Reach, normal_origin
 from codewrap.server.health import Probe, always, http_probe
 from codewrap.server.keys import KeyStore
+from codewrap.server.revoking import TerminateUser
+from codewrap.server.state import StateStore
+from codewrap.server.stores.opening import open_store
 from codewrap.store.files import state_directory
 from codewrap.transport.base import AppCredentials, Endpoint, Publisher
 from codewrap.transport.publish import CallableBackend, PusherPublisher
 
 SHORT_TOKEN_CHARACTERS = 16
+STATE_FILE = "state.sqlite"
 STOP_WITHIN_S = 5
 BACKLOG = 512
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -74,11 +78,20 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class Secrets:
+    """What the server recognizes others by."""
+
+    token: str = field(repr=False)
+    signing_keys: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Backing:
     """What stands behind the server: a configured broker, or its own hub."""
 
     settings: ServerSettings
     make_publisher: Callable[[], Publisher]
+    terminate: TerminateUser | None
     probe: Probe
     description: str
     kind: str
@@ -96,22 +109,31 @@ def serve(options: Options, values: Mapping[str, str]) -> None:
     _check_tls(options)
     reach = _reach(options)
     settings = config.load({name: value for name, value in values.items() if name not in _CLIENT_SETTINGS})
-    store = KeyStore(_state_directory(settings, values))
-    token = settings.auth_token if settings.auth_token is not None else store.token()
-    backing = _backing(options, settings, store, token, reach)
+    store = KeyStore(state_directory(values))
+    secrets = Secrets(
+        token=settings.auth_token if settings.auth_token is not None else store.token(),
+        signing_keys=settings.signing_keys or (store.signing_key(),),
+    )
+    backing = _backing(options, settings, store, secrets, reach)
+    state = open_state(values, store.directory)
     with _listener(options.host, options.port) as listener:
         announcement = _Announcement(options, backing, None if settings.auth_token else store.token_path)
         if not options.quiet:
             for warning in [*settings.warnings, *_warnings(options, settings)]:
                 _say(f"warning: {warning}")
-        _run_server(options, backing, listener, announcement)
+        _run_server(options, backing, state, listener, announcement)
 
 
-def _state_directory(settings: config.Settings, values: Mapping[str, str]) -> Path:
-    """Made only where there is something to keep in it."""
-    if settings.auth_token is not None and settings.broker is not None:
-        return Path()
-    return state_directory(values)
+def open_state(values: Mapping[str, str], directory: Path) -> StateStore:
+    """The store of CODEWRAP_STATE, or a file in ``directory``. Raises ConfigError, StoreError."""
+    url = values.get("CODEWRAP_STATE")
+    if url is not None and not url.startswith("sqlite:") and "CODEWRAP_SIGNING_KEY" not in values:
+        raise ConfigError(
+            "CODEWRAP_SIGNING_KEY",
+            "is missing: copies of the server that share a store must sign with one key",
+            "make one with: openssl rand -base64 32",
+        )
+    return open_store(url or f"sqlite:///{directory / STATE_FILE}")
 
 
 def _check_exposure(options: Options) -> None:
@@ -158,18 +180,18 @@ def _split(texts: tuple[str, ...]) -> list[str]:
     return [part for text in texts for part in re.split(r"[,\s]+", text) if part]
 
 
-def _backing(options: Options, settings: config.Settings, store: KeyStore, token: str, reach: Reach) -> Backing:
+def _backing(options: Options, settings: config.Settings, store: KeyStore, secrets: Secrets, reach: Reach) -> Backing:
     public = _public_broker(options.public_host)
     if settings.broker is None:
-        return _own_hub(options, store, token, reach, public)
+        return _own_hub(options, store, secrets, reach, public)
     if options.webhooks:
         raise ConfigError("--webhook", "is for a hub of its own", "configure webhooks at the broker")
     if options.hub_profile != "default":
         raise ConfigError("--hub-profile", "is for a hub of its own", "the broker that is configured has limits of its own")
-    return _in_front_of(settings.broker, token, reach, public)
+    return _in_front_of(settings.broker, secrets, reach, public)
 
 
-def _in_front_of(broker: config.Broker, token: str, reach: Reach, public: PublicBroker | None) -> Backing:
+def _in_front_of(broker: config.Broker, secrets: Secrets, reach: Reach, public: PublicBroker | None) -> Backing:
     if broker.master_key is None:
         names = config.SOKETI_MASTER_KEY_NAMES if broker.family == "SOKETI" else config.PUSHER_MASTER_KEY_NAMES
         raise ConfigError(names[0], "is missing: sessions could not be encrypted", "make one with: openssl rand -base64 32")
@@ -181,16 +203,24 @@ def _in_front_of(broker: config.Broker, token: str, reach: Reach, public: Public
         public = replace(public, port=public.port or broker.ws_port, tls=tls)
     return Backing(
         settings=ServerSettings(
-            app, broker.master_key, token, broker.event_bytes, public, reach, client_events_per_s=broker.client_events_per_s
+            app,
+            broker.master_key,
+            secrets.token,
+            secrets.signing_keys,
+            broker.event_bytes,
+            public,
+            reach,
+            client_events_per_s=broker.client_events_per_s,
         ),
         make_publisher=lambda: PusherPublisher(app, endpoint, event_bytes=broker.event_bytes),
+        terminate=lambda user: _terminate(app, endpoint, user),
         probe=http_probe(broker.api_host, broker.api_port, tls=broker.tls),
         description=f"{broker.family.capitalize()} server at {endpoint.url}",
         kind=broker.family.lower(),
     )
 
 
-def _own_hub(options: Options, store: KeyStore, token: str, reach: Reach, public: PublicBroker | None) -> Backing:
+def _own_hub(options: Options, store: KeyStore, secrets: Secrets, reach: Reach, public: PublicBroker | None) -> Backing:
     public = _public_hub(options, public)
     keys = store.hub_keys()
     app = AppCredentials(keys.app_id, keys.key, keys.secret)
@@ -202,18 +232,34 @@ def _own_hub(options: Options, store: KeyStore, token: str, reach: Reach, public
     nowhere = Endpoint("localhost", 80, False, keys.key)
     return Backing(
         settings=ServerSettings(
-            app, keys.master_key, token, event_bytes, public, reach, client_events_per_s=limits.client_events_per_s
+            app,
+            keys.master_key,
+            secrets.token,
+            secrets.signing_keys,
+            event_bytes,
+            public,
+            reach,
+            client_events_per_s=limits.client_events_per_s,
         ),
         make_publisher=lambda: PusherPublisher(
             app, nowhere, event_bytes=event_bytes, backend=CallableBackend(_InLoop(runtime).request)
         ),
+        terminate=None,  # every socket of it is closed, signed in or not
         probe=always,
         description="this server itself",
         kind="own",
-        hub=MountedHub(hub_routes(runtime), runtime.running),
+        hub=MountedHub(hub_routes(runtime), runtime.running, runtime.close_socket),
         runtime=runtime,
         frame_bytes=limits.frame_bytes,
     )
+
+
+def _terminate(app: AppCredentials, endpoint: Endpoint, user: str) -> None:
+    publisher = PusherPublisher(app, endpoint)
+    try:
+        publisher.terminate_user(user)
+    finally:
+        publisher.close()
 
 
 class _InLoop:
@@ -320,8 +366,11 @@ class _Announcement:
         }
 
 
-def _run_server(options: Options, backing: Backing, listener: socket.socket, announcement: _Announcement) -> None:
-    app = build_app(backing.settings, backing.make_publisher, backing.hub, probe=backing.probe)
+def _run_server(
+    options: Options, backing: Backing, state: StateStore, listener: socket.socket, announcement: _Announcement
+) -> None:
+    backends = Backends(backing.make_publisher, state, terminate=backing.terminate, probe=backing.probe)
+    app = build_app(backing.settings, backends, backing.hub)
     changes: dict[str, Any] = {
         "proxy_headers": options.behind_proxy,
         "forwarded_allow_ips": list(_split(options.trusted_proxies)) or list(LOOPBACK_PROXIES),

@@ -1,6 +1,6 @@
-"""The routes of `serve-auth`, put together. Keeps nothing that another copy of the server would miss.
+"""`serve-auth` put together. Keeps nothing that another copy of the server would miss: that is in the state store.
 
-Who asks: `identity.py`. What they may: `authorize.py`, `commands.py`, `credentials.py`. The hub, if any, is handed in by `cli`.
+Who asks: `identity.py`. What they may: `protocol/roles.py`. The endpoints: `api/`. The hub, if any, is handed in by `cli`.
 """
 
 from __future__ import annotations
@@ -8,302 +8,152 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Router
 
-from codewrap.errors import AuthError, TransportError
-from codewrap.protocol.roles import Act
-from codewrap.server import bodies, openapi
-from codewrap.server.authorize import ChannelRequest, Signer
-from codewrap.server.commands import Commands, session_name
-from codewrap.server.credentials import Issuer, SignedRequest, WrongSignature, is_session_key
-from codewrap.server.guard import SECURITY_HEADERS, Guard, Reach
+from codewrap.server.api.about import AboutApi
+from codewrap.server.api.channels import ChannelApi
+from codewrap.server.api.sessions import SessionApi
+from codewrap.server.api.shares import ShareApi
+from codewrap.server.api.tokens import TokenApi
+from codewrap.server.api.typing import TypingApi
+from codewrap.server.authorize import Signer
+from codewrap.server.commands import Commands
+from codewrap.server.credentials import Issuer
+from codewrap.server.guard import SECURITY_HEADERS, Guard
 from codewrap.server.health import Health, Probe, always
-from codewrap.server.identity import Gatekeeper, Identity
-from codewrap.server.limits import Rate
-from codewrap.server.outlets import MAX_EVENTS, Outlets
-from codewrap.server.refusals import Refusal, bad_request, too_large, too_many
-from codewrap.transport.base import AppCredentials, Event, Publisher, RetryLater
+from codewrap.server.identity import Gatekeeper, Recognizer
+from codewrap.server.outlets import Outlets
+from codewrap.server.refusals import Refusal
+from codewrap.server.registry import Registry
+from codewrap.server.revocations import Revocations
+from codewrap.server.revoking import Revoker, TerminateUser
+from codewrap.server.service import PublicBroker, ServerSettings, Service
+from codewrap.server.sockets import AuthorizedSockets
+from codewrap.server.state import StateStore, StateUnavailable
+from codewrap.server.tokens import TokenRecognizer, TokenSigner
+from codewrap.transport.base import Publisher
 
-CONFIG_VERSION = 1
-FORM_BYTES = 8 * 1024
-FRAMING_BYTES = 16 * 1024
-# JSON makes six bytes of a control character, and of each quote two.
-INPUT_ESCAPING = 6
-EVENT_ESCAPING = 2
-INPUTS_PER_S, INPUT_BURST = 60.0, 120
-SYNCS_PER_S, SYNC_BURST = 10.0, 30
+__all__ = ["Backends", "MountedHub", "PublicBroker", "ServerSettings", "build_app"]
 LOGGER = logging.getLogger("codewrap.server")
 
-Handler = Callable[[Request], Awaitable[Response]]
+
+class Api(Protocol):
+    """Endpoints that are about one thing."""
+
+    def routes(self) -> list[BaseRoute]:
+        """Theirs."""
+
+
 Lifespan = Callable[[], contextlib.AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class PublicBroker:
-    """Where clients find the broker. All None: at the URL under which they ask us."""
-
-    host: str | None = None
-    port: int | None = None
-    tls: bool | None = None
-    path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """Plain values, checked by `cli`."""
-
-    app: AppCredentials
-    master_key: bytes = field(repr=False)
-    token: str = field(repr=False)
-    event_bytes: int
-    broker: PublicBroker = field(default_factory=PublicBroker)
-    reach: Reach = field(default_factory=Reach)
-    encrypted: bool = True
-    client_events_per_s: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class MountedHub:
-    """The broker in this process: its routes, served on our port, and what runs while they are."""
+    """The broker in this process: its routes, served on our port, what runs while they are, and how a socket of it is closed."""
 
     routes: Sequence[BaseRoute]
     lifespan: Lifespan = contextlib.nullcontext
+    close_socket: Callable[[str], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What the server rests on. ``make_publisher`` is called once per publishing thread; ``terminate`` blocks, and may be None.
+
+    With a hub ``make_publisher`` is called once, and its publisher is used in the event loop: it must hand over and never wait.
+    """
+
+    make_publisher: Callable[[], Publisher]
+    state: StateStore
+    recognizers: Sequence[Recognizer] = ()
+    terminate: TerminateUser | None = None
+    probe: Probe = always
 
 
 def build_app(
     settings: ServerSettings,
-    make_publisher: Callable[[], Publisher],
+    backends: Backends,
     hub: MountedHub | None = None,
     *,
-    probe: Probe = always,
     clock: Callable[[], float] = time.time,
 ) -> Starlette:
-    """The server. ``probe`` says whether the broker answers. ``make_publisher`` is called once per publishing thread.
-
-    With a ``hub`` it is called once, and its publisher is used in the event loop: it must hand over to the hub and never wait.
-    """
-    server = _Server(settings, Outlets(make_publisher, in_loop=hub is not None), Health(probe), clock)
+    """The server's application."""
+    service = _service(settings, backends, hub, clock)
     own = Router(hub.routes, redirect_slashes=False) if hub is not None else None
+    health = Health(backends.probe)
+    apis: list[Api] = [
+        ChannelApi(service),
+        TypingApi(service),
+        SessionApi(service, own),
+        TokenApi(service),
+        ShareApi(service),
+        AboutApi(service, health),
+    ]
     app = Starlette(
-        routes=[*server.routes(own), *(hub.routes if hub is not None else ())],
+        routes=[*(route for api in apis for route in api.routes()), *(hub.routes if hub is not None else ())],
         middleware=[Middleware(Guard, reach=settings.reach)],
-        exception_handlers={Refusal: _refused, HTTPException: _refused, Exception: _failed},
-        lifespan=_Lifespan(server, hub.lifespan if hub is not None else contextlib.nullcontext),
+        exception_handlers={
+            Refusal: _refused,
+            HTTPException: _refused,
+            StateUnavailable: _state_unavailable,
+            Exception: _failed,
+        },
+        lifespan=_Lifespan(service, hub.lifespan if hub is not None else contextlib.nullcontext),
     )
     app.router.redirect_slashes = False  # a redirected POST loses its token or its body
     return app
 
 
+def _service(settings: ServerSettings, backends: Backends, hub: MountedHub | None, clock: Callable[[], float]) -> Service:
+    outlets = Outlets(backends.make_publisher, in_loop=hub is not None)
+    sockets = AuthorizedSockets(hub.close_socket if hub is not None else None)
+    commands = Commands(settings.master_key, settings.event_bytes)
+    revocations = Revocations(backends.state, Revoker(sockets, backends.terminate).revoked, clock)
+    signer = TokenSigner(settings.signing_keys)
+    recognizers = (TokenRecognizer(signer), *backends.recognizers)
+    return Service(
+        settings=settings,
+        state=backends.state,
+        outlets=outlets,
+        gatekeeper=Gatekeeper(settings.token, recognizers, standing=revocations.check, wall_clock=clock),
+        revocations=revocations,
+        registry=Registry(backends.state, revocations, clock),
+        tokens=signer,
+        signer=Signer(settings.app, settings.master_key),
+        commands=commands,
+        issuer=Issuer(settings.app.app_id, settings.app.secret),
+        sockets=sockets,
+        clock=clock,
+    )
+
+
 class _Lifespan:
     """Runs the hub's own around ours: publishers are closed before the hub that they publish to."""
 
-    def __init__(self, server: _Server, hub: Lifespan) -> None:
-        self._server = server
+    def __init__(self, service: Service, hub: Lifespan) -> None:
+        self._service = service
         self._hub = hub
 
     @contextlib.asynccontextmanager
     async def __call__(self, _app: Starlette) -> AsyncIterator[None]:
+        service = self._service
         async with self._hub():
+            await service.revocations.start()
             try:
                 yield
             finally:
-                await self._server.close()
-
-
-class _Server:
-    """One handler per endpoint: read, ask who, check what, do, answer."""
-
-    def __init__(self, settings: ServerSettings, outlets: Outlets, health: Health, clock: Callable[[], float]) -> None:
-        self._settings = settings
-        self._outlets = outlets
-        self._health = health
-        self._clock = clock
-        self._gatekeeper = Gatekeeper(settings.token)
-        self._signer = Signer(settings.app, settings.master_key)
-        self._commands = Commands(settings.master_key, settings.event_bytes)
-        self._issuer = Issuer(settings.app.app_id, settings.app.secret)
-        self._inputs = Rate(INPUTS_PER_S, INPUT_BURST)
-        self._syncs = Rate(SYNCS_PER_S, SYNC_BURST)
-
-    def routes(self, hub: Router | None) -> list[BaseRoute]:
-        """Every route of ours. Requests to the HTTP API that no session signed go to ``hub``."""
-        return [
-            Route("/pusher/auth", self.authorize, methods=["POST"]),
-            Route("/pusher/user-auth", self.sign_in, methods=["POST"]),
-            Route("/api/commands/input", self.input, methods=["POST"]),
-            Route("/api/commands/sync", self.sync, methods=["POST"]),
-            Route("/api/sessions", self.open_session, methods=["POST"]),
-            Route("/api/config", self.config, methods=["GET"]),
-            Route("/healthz", self.healthz, methods=["GET"]),
-            Route("/openapi.json", self.document, methods=["GET"]),
-            Route("/apps/{app_id}/events", _SessionApi(self.events, hub), methods=["POST"], name="events"),
-            Route("/apps/{app_id}/batch_events", _SessionApi(self.batch_events, hub), methods=["POST"], name="batch_events"),
-        ]
-
-    async def close(self) -> None:
-        """Finish what is being published."""
-        await self._outlets.close()
-
-    async def authorize(self, request: Request) -> Response:
-        identity = self._gatekeeper.identify(request)
-        fields = await self._fields(request)
-        asked = ChannelRequest(
-            _field(fields, "socket_id"),
-            _field(fields, "channel_name"),
-            fields.get("role"),
-            fields.get("name"),
-            fields.get("client_output"),
-        )
-        return JSONResponse(self._signer.channel(identity.user, identity.role, asked))
-
-    async def sign_in(self, request: Request) -> Response:
-        identity = self._identify(request, Act.SIGN_IN)
-        fields = await self._fields(request)
-        return JSONResponse(self._signer.user(identity.user, _field(fields, "socket_id")))
-
-    async def input(self, request: Request) -> Response:
-        self._identify(request, Act.TYPE)
-        body = await bodies.read(request, INPUT_ESCAPING * self._settings.event_bytes + FRAMING_BYTES)
-        fields = bodies.parse_object(body)
-        _within(self._inputs, session_name(fields), "inputs to this session")
-        return await self._accept(session_name(fields), self._commands.input(fields, self._clock()))
-
-    async def sync(self, request: Request) -> Response:
-        self._identify(request, Act.SYNC)
-        fields = bodies.parse_object(await bodies.read(request, FORM_BYTES))
-        _within(self._syncs, session_name(fields), "requests to this session")
-        return await self._accept(session_name(fields), self._commands.sync(fields))
-
-    async def open_session(self, request: Request) -> Response:
-        self._identify(request, Act.PUBLISH)
-        fields = bodies.parse_object(await bodies.read(request, FORM_BYTES))
-        bodies.only(fields, "sessionId")
-        issued = self._issuer.issue(session_name(fields), self._clock())
-        return JSONResponse({"appId": issued.app_id, "key": issued.key, "secret": issued.secret, "expiresAt": issued.expires_at})
-
-    async def events(self, request: Request) -> Response:
-        session, fields = await self._signed(request)
-        return await self._publish(session, self._commands.published(session, fields))
-
-    async def batch_events(self, request: Request) -> Response:
-        session, fields = await self._signed(request)
-        return await self._publish(session, self._commands.published_batch(session, fields))
-
-    async def config(self, _request: Request) -> Response:
-        broker = self._settings.broker
-        return JSONResponse(
-            {
-                "version": CONFIG_VERSION,
-                "broker": {
-                    "host": broker.host,
-                    "port": broker.port,
-                    "tls": broker.tls,
-                    "key": self._settings.app.key,
-                    "path": broker.path,
-                },
-                "limits": {
-                    "event_bytes": self._settings.event_bytes,
-                    "client_events_per_s": self._settings.client_events_per_s,
-                },
-                "encrypted": self._settings.encrypted,
-            }
-        )
-
-    async def healthz(self, _request: Request) -> Response:
-        answers = await self._health.broker_answers()
-        return JSONResponse({"status": "ok", "broker": "ok" if answers else "unreachable"})
-
-    async def document(self, _request: Request) -> Response:
-        return JSONResponse(openapi.document())
-
-    def _identify(self, request: Request, act: Act) -> Identity:
-        identity = self._gatekeeper.identify(request)
-        identity.require(act)
-        return identity
-
-    async def _fields(self, request: Request) -> dict[str, str]:
-        return bodies.parse_fields(request.headers.get("content-type"), await bodies.read(request, FORM_BYTES))
-
-    async def _signed(self, request: Request) -> tuple[str, dict[str, object]]:
-        """The session that signed the request, and its body's fields."""
-        limit = MAX_EVENTS * EVENT_ESCAPING * self._settings.event_bytes + FRAMING_BYTES
-        # Nobody is known before the whole body is here; who has no session's key at all is not waited for.
-        if not is_session_key(request.scope["query_string"].decode("latin-1")):
-            raise Refusal(401, "unauthorized", "auth_key is not that of a session")
-        body = await bodies.read(request, limit)
-        try:
-            session = self._issuer.check(_signed_request(request, body), self._clock())
-        except WrongSignature as error:
-            self._gatekeeper.check_patience(request)
-            raise self._gatekeeper.failed(request, error.reason) from None
-        except AuthError as error:
-            raise Refusal(401, "unauthorized", error.reason) from None
-        return session, bodies.parse_object(body)
-
-    async def _accept(self, session: str, event: Event) -> Response:
-        await self._hand_over(session, [event])
-        return JSONResponse({"status": "accepted"}, 202)
-
-    async def _publish(self, session: str, events: list[Event]) -> Response:
-        await self._hand_over(session, events)
-        return JSONResponse({})  # as Pusher answers
-
-    async def _hand_over(self, session: str, events: list[Event]) -> None:
-        try:
-            await self._outlets.publish(session, events)
-        except RetryLater as error:
-            raise too_many("the broker asks for patience", max(1, round(error.retry_after_s or 1))) from error
-        except TransportError as error:
-            if error.status == 413:
-                raise too_large("the event", self._settings.event_bytes) from error
-            LOGGER.warning("publishing failed: %s", error)
-            raise Refusal(503, "broker_unavailable", "the broker did not take it", retry_after_s=1) from error
-        except AuthError as error:
-            LOGGER.error("the broker refuses this server's credentials: %s", error)
-            raise Refusal(502, "broker_refused", "the broker refuses this server's credentials") from error
-
-
-class _SessionApi:
-    """Pusher's HTTP API on our own port: requests signed by a session's credentials are ours, all others the hub's."""
-
-    def __init__(self, handle: Handler, hub: Router | None) -> None:
-        self._handle = handle
-        self._hub = hub
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._hub is not None and not is_session_key(scope["query_string"].decode("latin-1")):
-            await self._hub(scope, receive, send)
-            return
-        response = await self._handle(Request(scope, receive))
-        await response(scope, receive, send)
-
-
-def _signed_request(request: Request, body: bytes) -> SignedRequest:
-    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
-    query = request.scope["query_string"].decode("latin-1")
-    path = raw.partition(b"?")[0].decode("latin-1")
-    return SignedRequest(request.method, path, query, body, request.path_params["app_id"])
-
-
-def _field(fields: dict[str, str], name: str) -> str:
-    if name not in fields:
-        raise bad_request(f"{name} is missing")
-    return fields[name]
-
-
-def _within(rate: Rate, name: str, what: str) -> None:
-    wait_s = rate.take(name, time.monotonic())
-    if wait_s is not None:
-        raise too_many(f"too many {what}", wait_s)
+                await service.revocations.close()
+                await service.outlets.close()
+                await service.state.close()
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
@@ -315,6 +165,11 @@ async def _refused(_request: Request, error: Exception) -> Response:
     if isinstance(error, Refusal):
         return error.response()
     raise error
+
+
+async def _state_unavailable(_request: Request, error: Exception) -> Response:
+    LOGGER.error("%s", error)
+    return Refusal(503, "state_unavailable", "what this server keeps cannot be read now", retry_after_s=2).response()
 
 
 async def _failed(_request: Request, _error: Exception) -> Response:

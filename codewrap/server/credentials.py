@@ -1,7 +1,8 @@
 """Session credentials: what a host in gateway mode signs requests to the HTTP API with, in place of the app's.
 
-Nothing is kept: the key says session and expiry, and the secret follows from them and the app secret, so that every copy of
-`serve-auth` can check what another one issued. Checks Pusher's request signature (`docs/protocol.md`, "HTTP API").
+No secret is kept: the key says session, expiry and opening, and the secret follows from them and the app secret, so that every
+copy of `serve-auth` can check what another one issued; whether that opening is still the session's, `registry.py` knows. Checks
+Pusher's request signature (`docs/protocol.md`, "HTTP API").
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from urllib.parse import parse_qsl
 from codewrap.errors import AuthError
 from codewrap.protocol.channels import is_session_name
 
-VERSION = "cw1"
-LIFETIME_S = 24 * 3600
+VERSION = "cw2"
+LIFETIME_S = 3600
 CLOCK_SKEW_S = 600  # Pusher's window, both ways
-_KEY = re.compile(rf"{VERSION}\.([a-z0-9-]{{1,48}})\.([0-9]{{1,12}})")
+_KEY = re.compile(rf"{VERSION}\.([a-z0-9-]{{1,48}})\.([0-9]{{1,12}})\.([0-9a-f-]{{1,64}})")
 _PARAMETERS = 32
 
 
@@ -31,6 +32,8 @@ class SessionCredentials:
     secret: str = field(repr=False)
     session: str
     expires_at: int
+    grant: str
+    """Which opening of the session they are for."""
 
 
 class Issuer:
@@ -40,30 +43,32 @@ class Issuer:
         self.app_id = app_id
         self._app_secret = app_secret
 
-    def issue(self, session: str, now_s: float, lifetime_s: int = LIFETIME_S) -> SessionCredentials:
-        """Credentials for ``session``, whose name is checked already."""
-        expires_at = int(now_s) + lifetime_s
-        key = f"{VERSION}.{session}.{expires_at}"
-        return SessionCredentials(self.app_id, key, self._secret(session, expires_at), session, expires_at)
+    def issue(self, session: str, grant: str, now_s: float, until_s: float | None = None) -> SessionCredentials:
+        """Credentials for the opening ``grant`` of ``session``, whose name is checked already; at most until ``until_s``."""
+        expires_at = int(now_s) + LIFETIME_S
+        if until_s is not None:
+            expires_at = min(expires_at, int(until_s))
+        return self._credentials(session, expires_at, grant)
 
-    def _secret(self, session: str, expires_at: int) -> str:
-        text = f"codewrap session credentials {VERSION}\n{self.app_id}\n{session}\n{expires_at}"
-        return hmac.digest(self._app_secret.encode(), text.encode(), hashlib.sha256).hex()
-
-    def check(self, request: SignedRequest, now_s: float) -> str:
-        """The session that ``request`` may publish to. Raises AuthError: status 401, reason for people."""
+    def check(self, request: SignedRequest, now_s: float) -> SessionCredentials:
+        """Those that ``request`` is signed with. Raises AuthError: status 401, reason for people."""
         parameters = request.parameters()
         match = _KEY.fullmatch(parameters.get("auth_key", ""))
         if match is None or not is_session_name(match[1]) or request.app_id != self.app_id:
             raise _refused("auth_key and app id are not those of a session")
-        session, expires_at = match[1], int(match[2])
+        credentials = self._credentials(match[1], int(match[2]), match[3])
         _check_form(request, parameters, now_s)
-        expected = hmac.digest(self._secret(session, expires_at).encode(), request.signed_text(parameters), hashlib.sha256)
+        expected = hmac.digest(credentials.secret.encode(), request.signed_text(parameters), hashlib.sha256)
         if not _same(parameters.get("auth_signature", ""), expected.hex()):
             raise WrongSignature
-        if now_s >= expires_at:
+        if now_s >= credentials.expires_at:
             raise _refused("these credentials have expired: ask for new ones")
-        return session
+        return credentials
+
+    def _credentials(self, session: str, expires_at: int, grant: str) -> SessionCredentials:
+        text = f"codewrap session credentials {VERSION}\n{self.app_id}\n{session}\n{expires_at}\n{grant}"
+        secret = hmac.digest(self._app_secret.encode(), text.encode(), hashlib.sha256).hex()
+        return SessionCredentials(self.app_id, f"{VERSION}.{session}.{expires_at}.{grant}", secret, session, expires_at, grant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""The server's own keys on disk, made once: its token, and the app of its own hub. A restart must not lock anybody out.
+"""The server's own keys on disk, made once: its token, what it signs others with, the app of its own hub.
+
+A restart must not lock anybody out.
 
 Its directory and the one above are private (0700, ours, no symlinks), its files are 0600.
 A file appears whole or not at all, and never replaces one that is there.
@@ -20,8 +22,10 @@ from codewrap.errors import StoreError
 
 KEYS_FILE = "keys.json"
 TOKEN_FILE = "token"  # noqa: S105  (a name)
+SIGNING_KEY_FILE = "signing-key"
 VERSION = 1
 MASTER_KEY_BYTES = 32
+SIGNING_KEY_BYTES = 32
 _MAX_FILE_BYTES = 64 * 1024
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -54,6 +58,18 @@ class KeyStore:
         if len(text) < 32 or not text.isascii() or not text.isprintable() or " " in text:
             raise StoreError(str(self.token_path), "does not hold a token: delete it, and a new one is made")
         return text
+
+    def signing_key(self) -> bytes:
+        """What tokens are signed with, where no other key is set; made at the first call."""
+        text = self._kept(SIGNING_KEY_FILE, lambda: base64.b64encode(secrets.token_bytes(SIGNING_KEY_BYTES)).decode() + "\n")
+        try:
+            key = base64.b64decode(text.strip(), validate=True)
+        except ValueError:
+            key = b""
+        if len(key) != SIGNING_KEY_BYTES:
+            path = self.directory / SIGNING_KEY_FILE
+            raise StoreError(str(path), "does not hold a key: delete it for a new one, which makes all tokens void")
+        return key
 
     def hub_keys(self) -> HubKeys:
         """The keys of the server's own hub; made at the first call."""

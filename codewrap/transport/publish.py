@@ -179,6 +179,10 @@ class PusherPublisher:
         found = self._ask("users_info", channel).get("users")
         return [str(user["id"]) for user in found if "id" in user] if isinstance(found, list) else []
 
+    def terminate_user(self, user_id: str) -> None:
+        """End all connections of a user who signed in. Raises TransportError or AuthError."""
+        self._ask("terminate_user_connections", user_id)
+
     @property
     def clock_skew_s(self) -> float | None:
         """How far the broker's clock is ahead of ours, by its last answer; None where it does not tell. Over 600 it refuses."""

@@ -353,9 +353,10 @@ def test_what_is_not_served_is_said_in_json(method: str, path: str, status: int,
 
 def test_secrets_do_not_show_in_the_settings() -> None:
     from codewrap.server.app import ServerSettings
-    from tests.support.serve_auth import APP
+    from tests.support.serve_auth import APP, SIGNING_KEY
 
-    shown = repr(ServerSettings(APP, MASTER_KEY, TOKEN, 10_240))
+    shown = repr(ServerSettings(APP, MASTER_KEY, TOKEN, (SIGNING_KEY,), 10_240))
     assert TOKEN not in shown
     assert "app secret" not in shown
     assert repr(MASTER_KEY) not in shown
+    assert repr(SIGNING_KEY) not in shown

@@ -21,6 +21,7 @@ from codewrap.server.credentials import (
 NOW = 1_800_000_000
 BODY = b'{"name":"output","channel":"private-command-build","data":"{}"}'
 ISSUER = Issuer("7", "app secret")
+GRANT = "0123456789abcdef"
 
 
 def signed(
@@ -50,57 +51,72 @@ def test_the_signed_text_is_that_of_the_documentation() -> None:
 
 
 def test_what_one_copy_issues_another_copy_knows() -> None:
-    credentials = ISSUER.issue("build", NOW)
-    assert Issuer("7", "app secret").check(signed(credentials), NOW) == "build"
+    credentials = ISSUER.issue("build", GRANT, NOW)
+    assert Issuer("7", "app secret").check(signed(credentials), NOW).session == "build"
     assert credentials.expires_at == NOW + LIFETIME_S
     assert credentials.app_id == "7"
 
 
 def test_sessions_and_times_have_secrets_of_their_own() -> None:
-    secrets = {ISSUER.issue(session, now).secret for session in ("build", "build-2") for now in (NOW, NOW + 1)}
-    secrets |= {Issuer("7", "another").issue("build", NOW).secret, Issuer("8", "app secret").issue("build", NOW).secret}
+    secrets = {ISSUER.issue(session, GRANT, now).secret for session in ("build", "build-2") for now in (NOW, NOW + 1)}
+    secrets |= {
+        Issuer("7", "another").issue("build", GRANT, NOW).secret,
+        Issuer("8", "app secret").issue("build", GRANT, NOW).secret,
+    }
     assert len(secrets) == 6
     assert all(len(secret) == 64 for secret in secrets)
 
 
 @pytest.mark.parametrize("skew", [-600, 600])
 def test_clocks_may_differ_by_ten_minutes(skew: int) -> None:
-    assert ISSUER.check(signed(ISSUER.issue("build", NOW), now=NOW + skew), NOW) == "build"
+    assert ISSUER.check(signed(ISSUER.issue("build", GRANT, NOW), now=NOW + skew), NOW).session == "build"
 
 
 @pytest.mark.parametrize("skew", [-601, 601])
 def test_and_by_no_more(skew: int) -> None:
     with pytest.raises(AuthError, match="Timestamp expired"):
-        ISSUER.check(signed(ISSUER.issue("build", NOW), now=NOW + skew), NOW)
+        ISSUER.check(signed(ISSUER.issue("build", GRANT, NOW), now=NOW + skew), NOW)
 
 
 def test_credentials_expire_to_the_second() -> None:
-    credentials = ISSUER.issue("build", NOW, lifetime_s=60)
-    assert ISSUER.check(signed(credentials, now=NOW + 59), NOW + 59) == "build"
+    credentials = ISSUER.issue("build", GRANT, NOW, NOW + 60)
+    assert ISSUER.check(signed(credentials, now=NOW + 59), NOW + 59).session == "build"
     with pytest.raises(AuthError, match="expired: ask for new"):
         ISSUER.check(signed(credentials, now=NOW + 60), NOW + 60)
 
 
 def test_a_later_expiry_cannot_be_claimed() -> None:
-    credentials = ISSUER.issue("build", NOW, lifetime_s=60)
-    longer = replace(credentials, key=f"cw1.build.{credentials.expires_at + 1}")
+    credentials = ISSUER.issue("build", GRANT, NOW, NOW + 60)
+    longer = replace(credentials, key=f"cw2.build.{credentials.expires_at + 1}.{GRANT}")
     with pytest.raises(WrongSignature):
         ISSUER.check(signed(longer), NOW)
 
 
 def test_another_session_cannot_be_claimed() -> None:
-    credentials = ISSUER.issue("build", NOW)
+    credentials = ISSUER.issue("build", GRANT, NOW)
     with pytest.raises(WrongSignature):
-        ISSUER.check(signed(replace(credentials, key=f"cw1.other.{credentials.expires_at}")), NOW)
+        ISSUER.check(signed(replace(credentials, key=f"cw2.other.{credentials.expires_at}.{GRANT}")), NOW)
+
+
+def test_another_opening_of_the_session_cannot_be_claimed() -> None:
+    credentials = ISSUER.issue("build", GRANT, NOW)
+    with pytest.raises(WrongSignature):
+        ISSUER.check(signed(replace(credentials, key=f"cw2.build.{credentials.expires_at}.{'0' * 16}")), NOW)
+
+
+def test_credentials_live_no_longer_than_what_they_rest_on() -> None:
+    assert ISSUER.issue("build", GRANT, NOW).expires_at == NOW + LIFETIME_S
+    assert ISSUER.issue("build", GRANT, NOW, NOW + 5.9).expires_at == NOW + 5
+    assert ISSUER.issue("build", GRANT, NOW, NOW + 10 * LIFETIME_S).expires_at == NOW + LIFETIME_S
 
 
 def test_the_app_secret_of_another_app_signs_nothing_here() -> None:
     with pytest.raises(WrongSignature):
-        ISSUER.check(signed(Issuer("7", "another").issue("build", NOW)), NOW)
+        ISSUER.check(signed(Issuer("7", "another").issue("build", GRANT, NOW)), NOW)
 
 
 def test_an_altered_body_is_noticed_even_with_its_new_md5_in_the_query() -> None:
-    request = signed(ISSUER.issue("build", NOW))
+    request = signed(ISSUER.issue("build", GRANT, NOW))
     altered = BODY.replace(b"output", b"screen")
     with pytest.raises(AuthError, match="body_md5"):
         ISSUER.check(replace(request, body=altered), NOW)
@@ -110,7 +126,7 @@ def test_an_altered_body_is_noticed_even_with_its_new_md5_in_the_query() -> None
 
 
 def test_method_and_path_are_signed_too() -> None:
-    request = signed(ISSUER.issue("build", NOW))
+    request = signed(ISSUER.issue("build", GRANT, NOW))
     for changed in (replace(request, method="PUT"), replace(request, path="/apps/7/batch_events")):
         with pytest.raises(WrongSignature):
             ISSUER.check(changed, NOW)
@@ -124,17 +140,17 @@ def test_method_and_path_are_signed_too() -> None:
         {"auth_timestamp": "-1"},
         {"auth_timestamp": "1" * 13},
         {"body_md5": ""},
-        {"auth_key": "cw1.build"},
-        {"auth_key": "cw1.build.99999999999999"},
-        {"auth_key": "cw2.build.1900000000"},
-        {"auth_key": "cw1.Build.1900000000"},
-        {"auth_key": "cw1.client-x.1900000000"},
+        {"auth_key": "cw2.build"},
+        {"auth_key": "cw2.build.99999999999999.00"},
+        {"auth_key": "cw3.build.1900000000.00"},
+        {"auth_key": "cw2.Build.1900000000.00"},
+        {"auth_key": "cw2.client-x.1900000000.00"},
         {"auth_key": ""},
     ],
 )
 def test_malformed_parameters_are_refused_though_signed(changes: dict[str, str]) -> None:
     with pytest.raises(AuthError) as caught:
-        ISSUER.check(signed(ISSUER.issue("build", NOW), **changes), NOW)
+        ISSUER.check(signed(ISSUER.issue("build", GRANT, NOW), **changes), NOW)
     assert caught.value.status == 401
 
 
@@ -148,32 +164,32 @@ def test_malformed_parameters_are_refused_though_signed(changes: dict[str, str])
     ],
 )
 def test_doubled_and_countless_parameters_are_refused_for_what_they_are(addition: str, reason: str) -> None:
-    request = signed(ISSUER.issue("build", NOW))
+    request = signed(ISSUER.issue("build", GRANT, NOW))
     with pytest.raises(AuthError, match=reason):
         ISSUER.check(replace(request, query=request.query + addition), NOW)
 
 
 def test_the_path_names_the_same_app() -> None:
     with pytest.raises(AuthError, match="app id"):
-        ISSUER.check(signed(ISSUER.issue("build", NOW), path="/apps/8/events"), NOW)
+        ISSUER.check(signed(ISSUER.issue("build", GRANT, NOW), path="/apps/8/events"), NOW)
 
 
 @pytest.mark.parametrize("signature", ["", "0" * 64, "ä", "\ud800"])
 def test_signatures_are_compared_whatever_they_hold(signature: str) -> None:
-    request = signed(ISSUER.issue("build", NOW))
+    request = signed(ISSUER.issue("build", GRANT, NOW))
     query = request.query.rpartition("=")[0] + "=" + signature
     with pytest.raises(WrongSignature):
         ISSUER.check(replace(request, query=query), NOW)
 
 
 def test_keys_of_sessions_are_told_from_those_of_apps() -> None:
-    assert is_session_key(f"x=1&auth_key={ISSUER.issue('build', NOW).key}")
-    assert is_session_key("auth_key=cw2.future")
+    assert is_session_key(f"x=1&auth_key={ISSUER.issue('build', GRANT, NOW).key}")
+    assert is_session_key("auth_key=cw3.future")
     assert not is_session_key("auth_key=abcdef")
     assert not is_session_key("")
     assert not is_session_key("&".join(["a=1"] * 100))
 
 
 def test_secrets_do_not_show() -> None:
-    credentials = ISSUER.issue("build", NOW)
+    credentials = ISSUER.issue("build", GRANT, NOW)
     assert credentials.secret not in repr(credentials)

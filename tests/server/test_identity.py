@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from starlette.requests import Request
 
@@ -22,12 +24,27 @@ def asks(*authorizations: str, query: str = "", cookie: str = "", address: str =
 
 
 def gatekeeper(now: list[float] | None = None) -> Gatekeeper:
-    return Gatekeeper(TOKEN, Failures(limit=3, window_s=60), lambda: (now or [0.0])[0])
+    return Gatekeeper(TOKEN, failures=Failures(limit=3, window_s=60), clock=lambda: (now or [0.0])[0])
+
+
+def identify(guarded: Gatekeeper, request: Request) -> Identity:
+    return asyncio.run(guarded.identify(request))
+
+
+class Known:
+    """Knows one token, and refuses another one of its kind."""
+
+    async def identify(self, token: str, now_s: float) -> Identity | None:
+        if token == "expired":
+            raise Refusal(401, "unauthorized", "this token has expired")
+        if token == "unsure":
+            raise Refusal(503, "state_unavailable", "not now")
+        return Identity("alice", Role.WRITER, ("build-*",), kind="token") if token == "alice's" else None
 
 
 @pytest.mark.parametrize("header", [f"Bearer {TOKEN}", f"bearer {TOKEN}", f"BEARER  {TOKEN} "])
 def test_the_admin_token_makes_an_admin(header: str) -> None:
-    assert gatekeeper().identify(asks(header)) == Identity("admin", Role.ADMIN)
+    assert identify(gatekeeper(), asks(header)) == Identity("admin", Role.ADMIN)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +66,7 @@ def test_the_admin_token_makes_an_admin(header: str) -> None:
 )
 def test_nothing_else_does(request_: Request) -> None:
     with pytest.raises(Refusal) as caught:
-        gatekeeper().identify(request_)
+        identify(gatekeeper(), request_)
     assert caught.value.status == 401
     assert TOKEN not in str(caught.value)
 
@@ -64,21 +81,21 @@ def test_guessing_is_slowed_down_by_address_and_the_right_token_is_not_tried_mea
     guarded = gatekeeper(now)
     for _ in range(3):
         with pytest.raises(Refusal) as caught:
-            guarded.identify(asks("Bearer wrong"))
+            identify(guarded, asks("Bearer wrong"))
         assert caught.value.status == 401
     with pytest.raises(Refusal) as caught:
-        guarded.identify(asks(f"Bearer {TOKEN}"))
+        identify(guarded, asks(f"Bearer {TOKEN}"))
     assert (caught.value.status, caught.value.retry_after_s) == (429, 60)
-    assert guarded.identify(asks(f"Bearer {TOKEN}", address="192.0.2.2")).role is Role.ADMIN
+    assert identify(guarded, asks(f"Bearer {TOKEN}", address="192.0.2.2")).role is Role.ADMIN
     now[0] = 60.0
-    assert guarded.identify(asks(f"Bearer {TOKEN}")).role is Role.ADMIN
+    assert identify(guarded, asks(f"Bearer {TOKEN}")).role is Role.ADMIN
 
 
 def test_asking_without_a_token_is_no_guess() -> None:
     guarded = gatekeeper()
     for _ in range(20):
         with pytest.raises(Refusal) as caught:
-            guarded.identify(asks())
+            identify(guarded, asks())
         assert caught.value.status == 401
 
 
@@ -87,3 +104,61 @@ def test_a_role_that_may_not_is_refused() -> None:
     with pytest.raises(Refusal) as caught:
         Identity("alice", Role.VIEWER).require(Act.TYPE)
     assert caught.value.status == 403
+
+
+def test_other_tokens_are_known_by_whoever_knows_their_kind() -> None:
+    guarded = Gatekeeper(TOKEN, [Known()])
+    assert identify(guarded, asks("Bearer alice's")).user == "alice"
+    assert identify(guarded, asks(f"Bearer {TOKEN}")).role is Role.ADMIN
+
+
+@pytest.mark.parametrize("token", ["expired", "unknown", "x" * 8193])
+def test_a_refused_token_counts_as_a_guess(token: str) -> None:
+    guarded = Gatekeeper(TOKEN, [Known()], failures=Failures(limit=1))
+    with pytest.raises(Refusal) as caught:
+        identify(guarded, asks(f"Bearer {token}"))
+    assert caught.value.status == 401
+    with pytest.raises(Refusal) as caught:
+        identify(guarded, asks("Bearer alice's"))
+    assert caught.value.status == 429
+
+
+def test_what_cannot_be_checked_now_is_no_guess() -> None:
+    guarded = Gatekeeper(TOKEN, [Known()], failures=Failures(limit=1))
+    for _ in range(3):
+        with pytest.raises(Refusal) as caught:
+            identify(guarded, asks("Bearer unsure"))
+        assert caught.value.status == 503
+
+
+def test_a_right_token_that_was_withdrawn_is_refused() -> None:
+    def withdrawn(identity: Identity) -> None:
+        raise Refusal(401, "unauthorized", f"{identity.user} is out")
+
+    guarded = Gatekeeper(TOKEN, [Known()], standing=withdrawn)
+    with pytest.raises(Refusal, match="alice is out"):
+        identify(guarded, asks("Bearer alice's"))
+    assert identify(guarded, asks(f"Bearer {TOKEN}")).role is Role.ADMIN  # it is changed, not revoked
+
+
+@pytest.mark.parametrize(
+    ("patterns", "session", "reaches"),
+    [
+        ((), "anything", True),
+        (("build",), "build", True),
+        (("build",), "build-2", False),
+        (("build-*",), "build-2", True),
+        (("build-*",), "build", False),
+        (("a", "b-?"), "b-1", True),
+        (("a", "b-?"), "b-12", False),
+    ],
+)
+def test_a_token_reaches_the_sessions_of_its_patterns(patterns: tuple[str, ...], session: str, reaches: bool) -> None:
+    identity = Identity("alice", Role.WRITER, patterns)
+    assert identity.reaches(session) is reaches
+    if reaches:
+        identity.require(Act.TYPE, session)
+    else:
+        with pytest.raises(Refusal) as caught:
+            identity.require(Act.TYPE, session)
+        assert caught.value.status == 403

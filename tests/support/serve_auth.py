@@ -13,8 +13,9 @@ from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 
-from codewrap.server.app import MountedHub, ServerSettings, build_app
+from codewrap.server.app import Backends, MountedHub, ServerSettings, build_app
 from codewrap.server.health import always
+from codewrap.server.stores.opening import open_store
 from codewrap.transport.base import AppCredentials
 from tests.support.asgi import AsgiClient, Reply, lifespan
 from tests.support.publishing import RecordingPublisher
@@ -22,6 +23,7 @@ from tests.support.publishing import RecordingPublisher
 TOKEN = "correct-horse-battery-staple"
 MASTER_KEY = bytes(range(32))
 APP = AppCredentials("7", "app-key", "app secret")
+SIGNING_KEY = bytes(range(100, 132))
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 _Result = TypeVar("_Result")
 
@@ -31,8 +33,12 @@ class ServeAuth:
 
     def __init__(self, hub: MountedHub | None = None, probe: Any = always, **changes: Any) -> None:
         self.published = RecordingPublisher()
-        values: dict[str, Any] = {"app": APP, "master_key": MASTER_KEY, "token": TOKEN, "event_bytes": 10_240} | changes
-        self.app: Starlette = build_app(ServerSettings(**values), self.published.make, hub, probe=probe)
+        self.terminated: list[str] = []
+        values: dict[str, Any] = {"app": APP, "master_key": MASTER_KEY, "token": TOKEN, "event_bytes": 10_240}
+        values |= {"signing_keys": (SIGNING_KEY,)} | changes
+        self.state = open_store("sqlite:///:memory:")
+        backends = Backends(self.published.make, self.state, terminate=self.terminated.append, probe=probe)
+        self.app: Starlette = build_app(ServerSettings(**values), backends, hub)
         self.client = AsgiClient(self.app, headers=BEARER)
         self.stranger = AsgiClient(self.app, address="192.0.2.1")
 
@@ -70,3 +76,8 @@ def signed_target(key: str, secret: str, path: str, body: bytes) -> str:
     )
     signature = hmac.new(secret.encode(), f"POST\n{path}\n{query}".encode(), hashlib.sha256).hexdigest()
     return f"{path}?{query}&auth_signature={signature}"
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that shows ``token``."""
+    return {"authorization": f"Bearer {token}"}

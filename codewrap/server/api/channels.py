@@ -1,0 +1,53 @@
+"""`/pusher/auth` and `/pusher/user-auth`: what lets a socket subscribe and sign in."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from codewrap.errors import RemoteProtocolError
+from codewrap.protocol.channels import parse_channel
+from codewrap.protocol.roles import Act
+from codewrap.server.authorize import ChannelRequest
+from codewrap.server.refusals import forbidden
+from codewrap.server.service import Service, field_of, fields_of
+
+
+class ChannelApi:
+    """Its endpoints."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/pusher/auth", self.authorize, methods=["POST"]),
+            Route("/pusher/user-auth", self.sign_in, methods=["POST"]),
+        ]
+
+    async def authorize(self, request: Request) -> Response:
+        identity = await self._service.identify(request)
+        fields = await fields_of(request)
+        asked = ChannelRequest(
+            field_of(fields, "socket_id"),
+            field_of(fields, "channel_name"),
+            fields.get("role"),
+            fields.get("name"),
+            fields.get("client_output"),
+        )
+        try:
+            session = parse_channel(asked.channel).session
+        except RemoteProtocolError:
+            raise forbidden("this is not a channel of a session") from None
+        identity.require_session(session)
+        answer = self._service.signer.channel(identity.user, identity.role, asked)
+        self._service.sockets.note(asked.socket_id, identity.user)
+        return JSONResponse(answer)
+
+    async def sign_in(self, request: Request) -> Response:
+        identity = await self._service.identify(request, Act.SIGN_IN)
+        socket_id = field_of(await fields_of(request), "socket_id")
+        answer = self._service.signer.user(identity.user, socket_id)
+        self._service.sockets.note(socket_id, identity.user)
+        return JSONResponse(answer)

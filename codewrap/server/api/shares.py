@@ -1,0 +1,99 @@
+"""`/api/shares`: links to one session, made by its owner, that need no account; single use where that is wanted."""
+
+from __future__ import annotations
+
+import secrets
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from codewrap.protocol.roles import Act, Role
+from codewrap.server import bodies
+from codewrap.server.api.sessions import require_owner
+from codewrap.server.api.tokens import record_of
+from codewrap.server.commands import session_name
+from codewrap.server.identity import Identity
+from codewrap.server.refusals import Refusal, bad_request
+from codewrap.server.service import Service, object_of
+from codewrap.server.tokens import Claims, identity_of, new_claims, redeemed
+
+DEFAULT_LIFETIME_S = 3600
+MAX_LIFETIME_S = 7 * 86_400
+
+
+class ShareApi:
+    """Its endpoints."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/api/shares", self.create, methods=["POST"]),
+            Route("/api/shares/redeem", self.redeem, methods=["POST"]),
+        ]
+
+    async def create(self, request: Request) -> Response:
+        identity = await self._service.identify(request, Act.SHARE)
+        fields = await object_of(request, "sessionId", "write", "once", "lifetimeS")
+        name = session_name(fields)
+        identity.require_session(name)
+        require_owner(identity, await self._service.registry.require(name))
+        claims = _claims(fields, name, identity, self._service.clock())
+        record = record_of(claims, identity)
+        await self._service.state.add_token(record)
+        return JSONResponse(
+            {
+                "token": self._service.tokens.issue(claims),
+                "tokenId": claims.token_id,
+                "sessionId": name,
+                "user": claims.user,
+                "role": claims.role.value,
+                "once": claims.once,
+                "expiresAt": claims.expires_at,
+            },
+            201,
+        )
+
+    async def redeem(self, request: Request) -> Response:
+        """A link of one use for a token. Asked with the link's token alone: nobody is known before."""
+        await self._service.gatekeeper.check_patience(request)
+        fields = await object_of(request, "token")
+        now_s = self._service.clock()
+        try:
+            claims = self._service.tokens.read(bodies.text(fields, "token"), now_s)
+        except Refusal as refusal:
+            raise await self._service.gatekeeper.failed(request, refusal.message) from None
+        if claims is None or claims.kind != "share":
+            raise await self._service.gatekeeper.failed(request, "this is not a link of this server")
+        owner = identity_of(claims)
+        self._service.revocations.check(owner)
+        if not claims.once:
+            return self._answer(claims)
+        if not await self._service.state.claim(f"share:{claims.token_id}", now_s, claims.expires_at):
+            raise Refusal(401, "unauthorized", "this link worked once, and was used")
+        exchanged = redeemed(claims, now_s)
+        await self._service.state.add_token(record_of(exchanged, owner, "redeemed"))
+        return self._answer(exchanged)
+
+    def _answer(self, claims: Claims) -> Response:
+        answer = {
+            "token": self._service.tokens.issue(claims),
+            "sessionId": claims.sessions[0],
+            "role": claims.role.value,
+            "expiresAt": claims.expires_at,
+        }
+        return JSONResponse(answer)
+
+
+def _claims(fields: dict[str, object], session: str, identity: Identity, now_s: float) -> Claims:
+    write, once, lifetime_s = fields.get("write", False), fields.get("once", False), fields.get("lifetimeS", DEFAULT_LIFETIME_S)
+    if not isinstance(write, bool) or not isinstance(once, bool) or type(lifetime_s) is not int:
+        raise bad_request("write and once are true or false, lifetimeS a number of seconds")
+    if not 0 < lifetime_s <= MAX_LIFETIME_S:
+        raise bad_request(f"a link lives for more than nothing and at most {MAX_LIFETIME_S // 86_400} days")
+    if identity.expires_at is not None:  # nobody gives more than they have
+        lifetime_s = max(1, min(lifetime_s, int(identity.expires_at - now_s)))
+    role = Role.WRITER if write else Role.VIEWER
+    return new_claims(f"link@{secrets.token_hex(4)}", role, [session], now_s, lifetime_s, kind="share", once=once)

@@ -1,0 +1,60 @@
+"""`/api/commands/*`: input and requests over HTTP, for programs and where a broker has no client events."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from codewrap.protocol.roles import Act
+from codewrap.server import bodies
+from codewrap.server.commands import session_name
+from codewrap.server.limits import Rate
+from codewrap.server.refusals import too_many
+from codewrap.server.service import FORM_BYTES, FRAMING_BYTES, Service
+
+# JSON makes six bytes of a control character.
+INPUT_ESCAPING = 6
+INPUTS_PER_S, INPUT_BURST = 60.0, 120
+SYNCS_PER_S, SYNC_BURST = 10.0, 30
+
+
+class TypingApi:
+    """Its endpoints."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._inputs = Rate(INPUTS_PER_S, INPUT_BURST)
+        self._syncs = Rate(SYNCS_PER_S, SYNC_BURST)
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/api/commands/input", self.input, methods=["POST"]),
+            Route("/api/commands/sync", self.sync, methods=["POST"]),
+        ]
+
+    async def input(self, request: Request) -> Response:
+        identity = await self._service.identify(request, Act.TYPE)
+        limit = INPUT_ESCAPING * self._service.settings.event_bytes + FRAMING_BYTES
+        fields = bodies.parse_object(await bodies.read(request, limit))
+        session = session_name(fields)
+        identity.require_session(session)
+        _within(self._inputs, session, "inputs to this session")
+        event = self._service.commands.input(fields, self._service.clock())
+        return await self._service.accept(session, event)
+
+    async def sync(self, request: Request) -> Response:
+        identity = await self._service.identify(request, Act.SYNC)
+        fields = bodies.parse_object(await bodies.read(request, FORM_BYTES))
+        session = session_name(fields)
+        identity.require_session(session)
+        _within(self._syncs, session, "requests to this session")
+        return await self._service.accept(session, self._service.commands.sync(fields))
+
+
+def _within(rate: Rate, name: str, what: str) -> None:
+    wait_s = rate.take(name, time.monotonic())
+    if wait_s is not None:
+        raise too_many(f"too many {what}", wait_s)
