@@ -36,6 +36,12 @@ class Kind(enum.IntEnum):
     LOG_ENDED = 14  # H: {"reason"} the log takes no more, and the command goes on
     GREETING = 12  # L: {"epoch"} the first message
     OUTPUT = 13  # L: {"offset", "stream", "acks"} and the bytes
+    OWN_USER = 20  # U: {"user"} whose session this is, as the server names them
+    NOTIFY = 21  # H: {"kind", "text", "writer"} a notice to whoever types as this writer
+    REDRAW = 22  # H: the terminal here was drawn over: say what it shows
+    PICTURE = 23  # U: {"offset", "rows", "cols", "top"} what it shows there, as sequences, and its first row alone
+    ORDER = 24  # V: an order of `protocol/orders.py`
+    REPLY = 25  # L: the answer to it
 
 
 @dataclass(frozen=True, slots=True)
