@@ -16,6 +16,8 @@ REQUEST_S = 300.0
 DENIED_S = 60.0
 # A key that a server gave out before it revoked its bearer opens frames for so long (`input_until`, and the leeway of clocks).
 KEY_LIFE_S = 900.0 + 60.0
+# No user's id: a viewer of this account on this very machine, as the kernel says.
+HERE = ""
 MAX_REQUESTS = 32
 MAX_USERS = 1000
 
@@ -115,6 +117,10 @@ class Admission:
         self._crowd.pop(user, None)
         return verdict
 
+    def admits(self, user: str, now_s: float) -> bool:
+        """Whether ``user`` may do what is no typing and needs the same leave. Nobody asks by it."""
+        return _VERDICTS[self.share, self._said(user, now_s)].decision is Decision.WRITTEN
+
     def approve(self, user: str, now_s: float) -> bool:
         """``user`` may type from now on. False where nobody may."""
         if self.share is Share.VIEW:
@@ -155,9 +161,9 @@ class Admission:
         entry = self._entries.get(user)
         if entry is not None and now_s < entry.until_s:
             return entry.said
-        if now_s < self._shut_until_s:
+        if now_s < self._shut_until_s and user != HERE:
             return Said.REVOKED
-        return Said.APPROVED if user == self.own_user else Said.NOTHING
+        return Said.APPROVED if user in (self.own_user, HERE) else Said.NOTHING
 
     def _shut(self, user: str, said: Said, until_s: float, now_s: float) -> None:
         known = self._entries.get(user)

@@ -1,4 +1,4 @@
-"""What a command of this user asks of a session that runs on this machine, and the answer. Pure; carried by `protocol/hostlink.py`.
+"""What a command of this user asks of a session on this machine, and the answer. Pure; carried by `protocol/hostlink.py`.
 
 Whoever may ask is told by the kernel (`transport/lane.py`); here is only what is asked.
 """

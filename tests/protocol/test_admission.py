@@ -50,6 +50,14 @@ def test_the_first_frame_makes_a_request_and_the_next_ones_none() -> None:
     assert door.requests(NOW + 5) == [Request("bob", "111111", NOW)]
 
 
+def test_to_look_whether_somebody_may_type_is_not_to_ask() -> None:
+    door = Admission(Share.ASK, "anna")
+    assert (door.admits("anna", NOW), door.admits("bob", NOW)) == (True, False)
+    assert door.requests(NOW) == []
+    door.approve("bob", NOW)
+    assert door.admits("bob", NOW)
+
+
 def test_who_is_approved_may_type_until_told_otherwise() -> None:
     door = Admission(Share.ASK, "anna")
     decided(door)
@@ -140,6 +148,13 @@ def test_a_crowd_is_turned_away_and_counted() -> None:
     assert decided(door, "user4000") == (Decision.REFUSED, "crowded")
     assert door.turned_away(NOW) == MAX_USERS
     assert door.turned_away(NOW + REQUEST_S) == 0
+
+
+@pytest.mark.parametrize(("share", "admitted"), [(Share.VIEW, False), (Share.WRITE, True), (Share.ASK, True)])
+def test_this_account_on_this_machine_asks_nobody_but_where_nobody_may_type(share: Share, admitted: bool) -> None:
+    door = Admission(share)
+    assert door.admits(admission.HERE, NOW) == admitted
+    assert (door.verdict(admission.HERE, "", NOW).decision is Decision.WRITTEN) == admitted
 
 
 def test_a_revoked_user_is_not_forgotten_into_typing() -> None:
