@@ -6,6 +6,7 @@ Duplicates are known by offset here, in the process that lives as long as the ch
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from codewrap.protocol.stream import Incoming
@@ -80,6 +81,13 @@ class PendingInput:
             self._written[writer] = end
             if writer in self._writers:
                 self._writers[writer].written = end
+
+    def withdraw(self, writers: Container[str]) -> list[str]:
+        """Drop what waits of these; returns those of which anything was dropped. More of theirs must not be put."""
+        dropped = {writer: None for _, writer, _ in self._queue if writer is not None and writer in writers}
+        self._queue = deque(entry for entry in self._queue if entry[1] not in dropped)
+        self._bytes = sum(len(view) for view, _, _ in self._queue)
+        return list(dropped)
 
     def drop(self) -> None:
         """The child reads no more: everything that waits is void."""

@@ -18,6 +18,7 @@ FORBIDDEN_IN_NAMES = ("private-", "presence-", "cache-", "client-")
 EVENT_INPUT = "input"
 EVENT_CLIENT_INPUT = "client-input"
 EVENT_CLIENT_OUTPUT = "client-output"
+EVENT_CONTROL = "control"
 EVENT_SYNC = "sync"
 EVENT_CLIENT_SYNC = "client-sync"
 
@@ -84,12 +85,12 @@ def output_channel(session: str, *, encrypted: bool) -> str:
 
 
 def input_channel(session: str) -> str:
-    """Where writers send `client-input` (sealed by the application: client events are never on encrypted channels)."""
+    """Where writers send `client-input`, and where `input` arrives that came over HTTP: both sealed with a writer's own key."""
     return ChannelRole.INPUT.value + session
 
 
 def sealed_input_channel(session: str) -> str:
-    """Where `input` arrives that came over HTTP; its shared secret is the input key."""
+    """Where the server speaks to the host alone, by `control`; its shared secret is what the keys of writers are made of."""
     return ChannelRole.SEALED_INPUT.value + session
 
 

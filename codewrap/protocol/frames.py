@@ -17,6 +17,7 @@ from typing import Any
 from codewrap.errors import RemoteProtocolError
 from codewrap.protocol import packing
 from codewrap.protocol.geometry import MAX_COLS, MAX_ROWS, MIN_COLS, MIN_ROWS, Size
+from codewrap.protocol.roles import USER
 
 VERSION = 1
 MAX_OFFSET = 1 << 53  # JSON numbers stay exact in every client's language up to here
@@ -109,13 +110,17 @@ class Acked:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A line for the person who watches: ``kind`` is a word for programs, ``text`` for people."""
+    """A line for the person who watches: ``kind`` is a word for programs, ``text`` for people.
+
+    ``writer``: it is for the one alone whose input stream that is, "" for everybody.
+    """
 
     epoch: str
     offset: int
     kind: str
     text: str
     missing: tuple[int, int] | None = None
+    writer: str = ""
 
     event = "notice"
 
@@ -179,11 +184,30 @@ class Sync:
     event = "sync"
 
 
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A server's word to the host, at ``at`` (seconds since 1970): what is to be done about ``user``, or the command.
+
+    ``id`` is random: a word counts once. "revoke": what ``user`` was given before ``before`` is void. "approve", "deny": whether
+    ``user`` may type. "kill": ``signal`` for the command, None: the usual one.
+    """
+
+    id: str
+    at: int
+    do: str
+    user: str = ""
+    before: int | None = None
+    signal: int | None = None
+    epoch: str = ANY_EPOCH
+
+    event = "control"
+
+
 HostFrame = Output | Screen | Resized | Beat | Acked | Notice | Ended
 ViewerFrame = Input | Resize | Sync
 
 
-def encode(frame: HostFrame | ViewerFrame) -> str:
+def encode(frame: HostFrame | ViewerFrame | Control) -> str:
     """The frame's JSON text: ASCII only where bytes are not UTF-8, compact."""
     fields: dict[str, Any] = {"v": VERSION, "type": frame.event, "epoch": frame.epoch}
     match frame:
@@ -211,12 +235,17 @@ def encode(frame: HostFrame | ViewerFrame) -> str:
             fields |= {"offset": frame.offset, "kind": frame.kind, "text": frame.text}
             if frame.missing:
                 fields["missing"] = list(frame.missing)
+            if frame.writer:
+                fields["writer"] = frame.writer
         case Ended():
             fields |= {"offset": frame.offset, "code": frame.code, "signal": frame.signal}
         case Input():
             fields |= {"writer": frame.writer, "offset": frame.offset, **_pack(frame.data)}
         case Resize():
             fields |= {"type": "resize", "writer": frame.writer, **_size(frame.size)}
+        case Control():
+            fields |= {"at": frame.at, "id": frame.id, "do": frame.do, "user": frame.user}
+            fields |= {name: value for name, value in (("before", frame.before), ("signal", frame.signal)) if value is not None}
         case _:  # Sync; mypy sees to it that no other is left
             fields |= {"from": frame.offset, "want": frame.want}
     return _to_json(fields)
@@ -252,6 +281,7 @@ def decode_host(text: str) -> HostFrame:
                 fields.text("kind", 32),
                 fields.text("text", 500),
                 missing,
+                fields.id("writer", default=""),
             )
         case "exit":
             return Ended(fields.id("epoch"), fields.offset("offset"), fields.small("code"), fields.small("signal"))
@@ -272,6 +302,25 @@ def decode_viewer(text: str) -> ViewerFrame:
                 raise RemoteProtocolError("sync asks for neither screen, bytes nor nothing")
             return Sync(fields.id("epoch", empty=True), fields.offset("from"), want)
     raise RemoteProtocolError("unknown type of frame")
+
+
+def decode_control(text: str) -> Control:
+    """What a server said. Raises RemoteProtocolError for anything that is not exactly a known frame."""
+    fields = _Fields(text)
+    do = fields.text("do", 16) if fields.type == "control" else None
+    if do not in _DONE_TO_USERS and do != "kill":
+        raise RemoteProtocolError("unknown type of frame")
+    user, before, signal = fields.text("user", 64), None, None
+    if do == "revoke":
+        before = fields.offset("before")
+    if do == "kill":
+        signal = fields.small("signal")
+    if not (USER.fullmatch(user) or (do == "kill" and not user)) or signal == 0:
+        raise RemoteProtocolError("a control is about no user, or sends no signal")
+    return Control(fields.id("id"), fields.offset("at"), do, user, before, signal, fields.id("epoch"))
+
+
+_DONE_TO_USERS = ("revoke", "approve", "deny")
 
 
 def _pack(data: bytes) -> dict[str, str]:
@@ -310,8 +359,10 @@ class _Fields:
         self._fields: dict[str, Any] = fields
         self.type = fields.get("type")
 
-    def id(self, name: str, *, empty: bool = False) -> str:
+    def id(self, name: str, *, empty: bool = False, default: str | None = None) -> str:
         value = self._fields.get(name)
+        if value is None and default is not None:
+            return default
         if isinstance(value, str) and (ID.fullmatch(value) or (empty and not value)):
             return value
         raise RemoteProtocolError(f"{name} is not an identifier")

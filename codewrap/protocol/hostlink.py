@@ -27,15 +27,22 @@ class Kind(enum.IntEnum):
     WRITTEN = 3  # H: {"acks": {writer: offset}} now written to the child
     FINISH = 4  # H: {"code", "signal"} the child has ended and the log is complete: deliver, report, leave
     ARM = 5  # U: {"end": n} the log is read up to there; say when it grows
-    INPUT = 6  # U, V: {"writer", "offset"} and the keystrokes
-    RESIZE = 7  # U: {"cols", "rows"} a writer's terminal
+    INPUT = 6  # U, V: {"writer", "offset"} and the keystrokes; U also says whose they are: {"user", "by", "code"}
+    RESIZE = 7  # U: {"cols", "rows", "writer", "user", "by", "code"} a writer's terminal
     WATCHERS = 8  # U: {"count": n}
     NOTICE = 9  # U: {"text"} a line for the person at the host
     DONE = 10  # U: {"events", "bytes", ...}: the end report
     ANSWER = 11  # U: what a terminal answers to a question in the output, to be typed
     LOG_ENDED = 14  # H: {"reason"} the log takes no more, and the command goes on
+    CONTROL = 15  # U: {"do", "user", "before", "signal", "at", "id"} a server's word (`frames.Control`)
     GREETING = 12  # L: {"epoch"} the first message
     OUTPUT = 13  # L: {"offset", "stream", "acks"} and the bytes
+    OWN_USER = 20  # U: {"user"} whose session this is, as the server names them
+    NOTIFY = 21  # H: {"kind", "text", "writer"} a notice to whoever types as this writer
+    REDRAW = 22  # H: the terminal here was drawn over: say what it shows
+    PICTURE = 23  # U: {"offset", "rows", "cols", "top"} what it shows there, as sequences, and its first row alone
+    ORDER = 24  # V: an order of `protocol/orders.py`
+    REPLY = 25  # L: the answer to it
 
 
 @dataclass(frozen=True, slots=True)

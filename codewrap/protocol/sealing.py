@@ -30,6 +30,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 24
 MAC_BYTES = 16
 SEED_BYTES = 32
+_CLOSED = "an event cannot be opened: altered, or sealed with another key"
 SEALED_FRAMING_BYTES = len('{"nonce":"","ciphertext":""}') + 32
 
 
@@ -49,9 +50,17 @@ def unseal(sealed: str, key: bytes) -> str:
     try:
         box = json.loads(sealed)
         nonce, ciphertext = base64.b64decode(box["nonce"]), base64.b64decode(box["ciphertext"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RemoteProtocolError(_CLOSED) from error
+    return open_box(nonce, ciphertext, key)
+
+
+def open_box(nonce: bytes, ciphertext: bytes, key: bytes) -> str:
+    """`unseal`, of parts that were taken out already."""
+    try:
         return crypto_secretbox_open(ciphertext, nonce, key).decode()
-    except (ValueError, KeyError, TypeError, CryptoError, RecursionError) as error:
-        raise RemoteProtocolError("an event cannot be opened: altered, or sealed with another key") from error
+    except (ValueError, TypeError, CryptoError) as error:
+        raise RemoteProtocolError(_CLOSED) from error
 
 
 class SigningKey:

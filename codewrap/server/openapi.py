@@ -7,6 +7,7 @@ from typing import Any
 from codewrap import __version__
 from codewrap.protocol.channels import SESSION_NAME
 from codewrap.protocol.frames import MAX_OFFSET
+from codewrap.server.guard import SECURITY_HEADERS
 
 Schema = dict[str, Any]
 
@@ -34,6 +35,7 @@ _CHANNEL: Schema = {"type": "string", "description": "A channel of the session t
 
 SCHEMAS: dict[str, Schema] = {
     "Error": _object({"error": _object({"code": {"type": "string"}, "message": {"type": "string"}})}),
+    "HubError": _object({"error": {"type": "string", "description": "As Pusher says it, where this server is the broker."}}),
     "ChannelRequest": _object(
         {"socket_id": _SOCKET_ID, "channel_name": {"type": "string", "maxLength": 200}},
         {
@@ -52,7 +54,13 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "UserRequest": _object({"socket_id": _SOCKET_ID}, closed=False),
     "UserAuth": _object({"auth": {"type": "string"}, "user_data": {"type": "string"}}),
-    "Sealed": _object({"nonce": _BASE64, "ciphertext": _BASE64}),
+    "Sealed": _object(
+        {
+            "nonce": _BASE64 | {"pattern": "^[A-Za-z0-9+/]{32}$"},
+            "ciphertext": _BASE64
+            | {"pattern": "^([A-Za-z0-9+/]{4}){5,}([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$"},
+        }
+    ),
     "InputCommand": {
         "oneOf": [
             _object({"sessionId": _SESSION, "input": {"type": "string", "minLength": 1}}),
@@ -125,6 +133,7 @@ _PROBLEMS = {
     400: "What was sent has the wrong form.",
     401: "Without a right token or signature.",
     403: "Refused for this token, host or origin.",
+    404: "There is no such thing.",
     408: "The body came too slowly.",
     413: "Larger than the limit.",
     429: "Too often; `Retry-After` says when to come again.",
@@ -134,6 +143,18 @@ _PROBLEMS = {
 _ALWAYS = (400, 403)
 _POSTED = (400, 401, 403, 408, 413, 429)
 _PUBLISHED = (*_POSTED, 502, 503)
+# Where this server is the broker, it says these as Pusher does to whom no session's credentials signed for.
+_BY_THE_HUB = (400, 401, 403, 404, 413)
+
+_RETRY_AFTER = "Retry-After"
+_CHALLENGE = "WWW-Authenticate"
+HEADERS: Schema = {
+    name: {"required": True, "schema": {"const": value}, "description": "On every answer."}
+    for name, value in SECURITY_HEADERS.items()
+} | {
+    _RETRY_AFTER: {"schema": {"type": "integer", "minimum": 1}, "required": True, "description": "Seconds."},
+    _CHALLENGE: {"schema": {"type": "string", "pattern": "^Bearer "}, "required": True},
+}
 
 
 def document() -> Schema:
@@ -149,6 +170,7 @@ def document() -> Schema:
         "paths": _paths(),
         "components": {
             "schemas": SCHEMAS,
+            "headers": HEADERS,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "signature": {
@@ -214,15 +236,32 @@ def _signed(summary: str, body: str) -> Schema:
         {"name": "app_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9]+$"}},
         *({"name": name, "in": "query", "required": True, "schema": {"type": kind}} for name, kind in query),
     ]
+    for problem in _BY_THE_HUB:
+        operation["responses"][str(problem)] = _said_by_the_hub_too(problem)
     return {"post": operation}
 
 
 def _responses(status: int, answer: str, problems: tuple[int, ...]) -> Schema:
-    responses: Schema = {str(status): {"description": "Done.", "content": _json(answer)}}
+    responses: Schema = {str(status): {"description": "Done.", "headers": _headers(), "content": _json(_ref(answer))}}
     for problem in problems:
-        responses[str(problem)] = {"description": _PROBLEMS[problem], "content": _json("Error")}
+        more = {401: (_CHALLENGE,), 429: (_RETRY_AFTER,), 503: (_RETRY_AFTER,)}.get(problem, ())
+        responses[str(problem)] = {
+            "description": _PROBLEMS[problem],
+            "headers": _headers(*more),
+            "content": _json(_ref("Error")),
+        }
     return responses
 
 
-def _json(schema: str) -> Schema:
-    return {"application/json": {"schema": _ref(schema)}}
+def _said_by_the_hub_too(problem: int) -> Schema:
+    either = {"oneOf": [_ref("Error"), _ref("HubError")]}
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    return {"description": _PROBLEMS[problem], "headers": _headers(), "content": _json(either) | text}
+
+
+def _headers(*more: str) -> Schema:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*SECURITY_HEADERS, *more)}
+
+
+def _json(schema: Schema) -> Schema:
+    return {"application/json": {"schema": schema}}

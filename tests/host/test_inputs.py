@@ -157,3 +157,27 @@ def test_writers_on_a_bad_relay_are_written_exactly_once(seed: int) -> None:
             break
     assert acknowledged == dict.fromkeys(sent, 100), f"seed {seed}"
     assert sorted(out) == sorted(b"".join(sent.values())), f"seed {seed}"
+
+
+def test_what_waits_of_some_writers_can_be_withdrawn() -> None:
+    pending = PendingInput()
+    pending.put_remote("b", 0, b"abc")
+    pending.put_local(b"local")
+    pending.put_remote("c", 0, b"def")
+    pending.wrote(1)
+    assert pending.withdraw({"b", "nobody"}) == ["b"]
+    assert pending.withdraw({"b"}) == []
+    assert bytes(pending.next()) == b"local"
+    pending.wrote(5)
+    assert bytes(pending.next()) == b"def"
+    pending.wrote(3)
+    assert not pending
+    assert pending.take_acknowledgements() == {"c": 3}
+
+
+def test_what_is_withdrawn_makes_room() -> None:
+    pending = PendingInput()
+    pending.put_remote("b", 0, bytes(MAX_PENDING_BYTES))
+    was_full = pending.full
+    pending.withdraw({"b"})
+    assert (was_full, pending.full) == (True, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from codewrap.protocol.frames import (
     MAX_OFFSET,
     Acked,
     Beat,
+    Control,
     Ended,
     HostFrame,
     Input,
@@ -27,6 +29,7 @@ from codewrap.protocol.frames import (
     Screen,
     Sync,
     ViewerFrame,
+    decode_control,
     decode_host,
     decode_viewer,
     encode,
@@ -34,8 +37,12 @@ from codewrap.protocol.frames import (
 from codewrap.protocol.geometry import MAX_COLS, MAX_ROWS, MIN_COLS, MIN_ROWS, Size
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "protocol.json").read_text(encoding="utf-8"))
-KINDS = {kind.__name__: kind for kind in (Output, Screen, Resized, Beat, Acked, Notice, Ended, Input, Resize, Sync)}
-DECODERS = {"host": decode_host, "viewer": decode_viewer}
+KINDS = {kind.__name__: kind for kind in (Output, Screen, Resized, Beat, Acked, Notice, Ended, Input, Resize, Sync, Control)}
+DECODERS: dict[str, Callable[[str], HostFrame | ViewerFrame | Control]] = {
+    "host": decode_host,
+    "viewer": decode_viewer,
+    "server": decode_control,
+}
 
 IDS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 OFFSETS = st.integers(0, MAX_OFFSET - 1)
@@ -62,6 +69,12 @@ VIEWER_FRAMES = st.one_of(
     st.builds(Resize, IDS, IDS, SIZES),
     st.builds(Sync, IDS | st.just(""), OFFSETS, st.sampled_from(["screen", "bytes"])),
 )
+USERS = st.from_regex(r"[A-Za-z0-9_=@,;-]{1,64}", fullmatch=True)
+CONTROLS = st.one_of(
+    st.builds(Control, IDS, OFFSETS, st.just("revoke"), USERS, OFFSETS),
+    st.builds(Control, IDS, OFFSETS, st.sampled_from(["approve", "deny"]), USERS),
+    st.builds(Control, IDS, OFFSETS, st.just("kill"), USERS | st.just(""), st.none(), st.none() | st.integers(1, 255)),
+)
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
@@ -73,7 +86,7 @@ def named(vector: dict[str, Any]) -> str:
     return f"{vector['from']}: {vector['name']}"
 
 
-def built(vector: dict[str, Any]) -> HostFrame | ViewerFrame:
+def built(vector: dict[str, Any]) -> HostFrame | ViewerFrame | Control:
     """The frame that a vector's fields describe."""
     fields = dict(vector["fields"])
     if "data" in fields:
@@ -117,10 +130,16 @@ def test_viewer_frames_come_back(frame: ViewerFrame) -> None:
     assert decode_viewer(encode(frame)) == frame
 
 
-@given(frame=HOST_FRAMES | VIEWER_FRAMES)
-def test_every_truncation_and_trailing_bytes_are_refused(frame: HostFrame | ViewerFrame) -> None:
+@given(frame=CONTROLS)
+def test_controls_come_back(frame: Control) -> None:
+    assert decode_control(encode(frame)) == frame
+
+
+@given(frame=HOST_FRAMES | VIEWER_FRAMES | CONTROLS)
+def test_every_truncation_and_trailing_bytes_are_refused(frame: HostFrame | ViewerFrame | Control) -> None:
     text = encode(frame)
-    decode = decode_viewer if isinstance(frame, Input | Resize | Sync) else decode_host
+    side = "viewer" if isinstance(frame, Input | Resize | Sync) else "server" if isinstance(frame, Control) else "host"
+    decode = DECODERS[side]
     for cut in [text[:size] for size in range(0, len(text), 7)] + [text[:-1], text + "}", text + text]:
         with pytest.raises(RemoteProtocolError):
             decode(cut)
@@ -132,18 +151,18 @@ def test_every_truncation_and_trailing_bytes_are_refused(frame: HostFrame | View
 @example(text="NaN")
 @example(text="\ud800")
 def test_garbage_raises_remote_protocol_errors_only(text: str) -> None:
-    for decode in (decode_host, decode_viewer):
+    for decode in DECODERS.values():
         with pytest.raises(RemoteProtocolError):
             decode(text)
 
 
-@given(frame=HOST_FRAMES | VIEWER_FRAMES, value=JSON_VALUES, drawn=st.data())
+@given(frame=HOST_FRAMES | VIEWER_FRAMES | CONTROLS, value=JSON_VALUES, drawn=st.data())
 def test_a_frame_with_any_field_altered_is_a_frame_or_refused(
-    frame: HostFrame | ViewerFrame, value: object, drawn: st.DataObject
+    frame: HostFrame | ViewerFrame | Control, value: object, drawn: st.DataObject
 ) -> None:
     fields = json.loads(encode(frame))
     fields[drawn.draw(st.sampled_from(sorted(fields)))] = value
-    for decode in (decode_host, decode_viewer):
+    for decode in DECODERS.values():
         with contextlib.suppress(RemoteProtocolError):
             again = decode(json.dumps(fields))
             assert decode(encode(again)) == again

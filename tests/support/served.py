@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -22,10 +23,14 @@ _OURS = ("CODEWRAP", "SOKET", "PUSHER", "AUTH_TOKEN", "XDG_")
 
 
 class Served:
-    """Runs in ``directory`` (its `.env` counts), with ``settings`` as the only variables of ours."""
+    """Runs in ``directory`` (its `.env` counts), with ``settings`` as the only variables of ours.
 
-    def __init__(self, directory: Path, *options: str, settings: dict[str, str] | None = None) -> None:
+    ``log`` is the file that its stderr goes to: a test that makes it say much must not let a pipe run full.
+    """
+
+    def __init__(self, directory: Path, *options: str, settings: dict[str, str] | None = None, log: Path | None = None) -> None:
         self.directory = directory
+        self._log = log
         self._options = options
         self._settings = settings or {}
         self._process: subprocess.Popen[str] | None = None
@@ -73,15 +78,16 @@ class Served:
         options = (*self._options, *options)
         if "--port" not in options and "CODEWRAP_PORT" not in self._settings:
             options = ("--port", "0", *options)
-        return subprocess.Popen(
-            [sys.executable, "-m", "codewrap.cli.main", "serve-auth", *options],
-            cwd=self.directory,
-            env=environment | self._settings,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        with contextlib.ExitStack() as files:
+            return subprocess.Popen(
+                [sys.executable, "-m", "codewrap.cli.main", "serve-auth", *options],
+                cwd=self.directory,
+                env=environment | self._settings,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=files.enter_context(self._log.open("ab")) if self._log is not None else subprocess.PIPE,
+                text=True,
+            )
 
     def fails(self) -> tuple[int, str, str]:
         """Run it where it must not start; exit status, stdout and stderr."""

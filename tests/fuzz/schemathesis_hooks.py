@@ -1,0 +1,67 @@
+"""What schemathesis cannot know of `serve-auth`: who signs the HTTP API, and that one address may not guess for ever.
+
+Loaded by schemathesis in a process of its own, by `schemathesis.toml`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from typing import Any
+
+import requests
+import schemathesis
+
+from codewrap.protocol.channels import ChannelRole
+from tests.support.serve_auth import signed_target
+
+SESSION = os.environ.get("CODEWRAP_FUZZ_SESSION", "fuzzed")
+_OPENED = json.loads(os.environ.get("CODEWRAP_FUZZ_OPENED", "{}"))
+_ADDRESSES = itertools.count(1)
+
+
+class _Signed(requests.auth.AuthBase):
+    """Signs a request to the HTTP API with a session's credentials, over the very bytes that are sent."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        body = request.body or b""
+        content = body.encode() if isinstance(body, str) else bytes(body)
+        origin, _, path = str(request.url).partition("/apps/")
+        target = signed_target(_OPENED["key"], _OPENED["secret"], f"/apps/{path.partition('?')[0]}", content)
+        request.url = f"{origin}{target}"
+        return request
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
+    """Each request comes from an address of its own, as the proxy says; a well-formed one to the HTTP API is signed."""
+    number = next(_ADDRESSES)
+    address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    case.headers["X-Forwarded-For"] = address
+    positive = case.meta is not None and case.meta.generation.mode.is_positive
+    if case.path.startswith("/apps/") and case.method == "POST" and positive:
+        case.path_parameters["app_id"] = _OPENED["appId"]
+        kwargs["auth"] = _Signed()
+
+
+@schemathesis.hook
+def map_body(context: Any, body: Any) -> Any:
+    """Most channels that are asked for are a session's, and most events for those that the credentials reach."""
+    path = context.operation.path if context.operation is not None else ""
+    if not isinstance(body, dict):
+        return body
+    if path == "/pusher/auth" and isinstance(body.get("channel_name"), str):
+        channels = [f"{role.value}{SESSION}" for role in ChannelRole]
+        body["channel_name"] = channels[len(str(body)) % len(channels)]
+    if path.startswith("/apps/"):
+        for event in body["batch"] if isinstance(body.get("batch"), list) else [body]:
+            _aim(event)
+    return body
+
+
+def _aim(event: Any) -> None:
+    if isinstance(event, dict) and isinstance(event.get("channel"), str):
+        event["channel"] = f"private-command-{SESSION}"
+    elif isinstance(event, dict) and isinstance(event.get("channels"), list) and len(event["channels"]) == 1:
+        event["channels"] = [f"presence-command-{SESSION}"]
