@@ -37,13 +37,12 @@ from codewrap.server.health import Probe, always, http_probe
 from codewrap.server.keys import KeyStore
 from codewrap.server.revoking import TerminateUser
 from codewrap.server.state import StateStore
-from codewrap.server.stores.opening import open_store
+from codewrap.server.stores.opening import is_shared, open_store
 from codewrap.store.files import state_directory
 from codewrap.transport.base import AppCredentials, Endpoint, Publisher
 from codewrap.transport.publish import CallableBackend, PusherPublisher
 
 SHORT_TOKEN_CHARACTERS = 16
-STATE_FILE = "state.sqlite"
 STOP_WITHIN_S = 5
 BACKLOG = 512
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -127,13 +126,13 @@ def serve(options: Options, values: Mapping[str, str]) -> None:
 def open_state(values: Mapping[str, str], directory: Path) -> StateStore:
     """The store of CODEWRAP_STATE, or a file in ``directory``. Raises ConfigError, StoreError."""
     url = values.get("CODEWRAP_STATE")
-    if url is not None and not url.startswith("sqlite:") and "CODEWRAP_SIGNING_KEY" not in values:
+    if is_shared(url) and "CODEWRAP_SIGNING_KEY" not in values:
         raise ConfigError(
             "CODEWRAP_SIGNING_KEY",
             "is missing: copies of the server that share a store must sign with one key",
             "make one with: openssl rand -base64 32",
         )
-    return open_store(url or f"sqlite:///{directory / STATE_FILE}")
+    return open_store(url, directory)
 
 
 def _check_exposure(options: Options) -> None:

@@ -2,138 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from codewrap import __version__
-from codewrap.protocol.channels import SESSION_NAME
-from codewrap.protocol.frames import MAX_OFFSET
 from codewrap.server.guard import SECURITY_HEADERS
-
-Schema = dict[str, Any]
-
-_SESSION: Schema = {"type": "string", "pattern": f"^{SESSION_NAME.pattern}$", "description": "A session's name."}
-_BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
-_SOCKET_ID: Schema = {"type": "string", "pattern": r"^[0-9]{1,32}\.[0-9]{1,32}$"}
-
-
-def _object(required: dict[str, Schema], optional: dict[str, Schema] | None = None, *, closed: bool = True) -> Schema:
-    schema: Schema = {"type": "object", "properties": required | (optional or {}), "required": list(required)}
-    if closed:
-        schema["additionalProperties"] = False
-    return schema
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-_EVENT: Schema = {
-    "name": {"type": "string", "minLength": 1, "maxLength": 200},
-    "data": {"type": "string", "minLength": 1, "description": "The event's text: JSON, sealed on encrypted channels."},
-}
-_CHANNEL: Schema = {"type": "string", "description": "A channel of the session that the credentials are for."}
-
-SCHEMAS: dict[str, Schema] = {
-    "Error": _object({"error": _object({"code": {"type": "string"}, "message": {"type": "string"}})}),
-    "HubError": _object({"error": {"type": "string", "description": "As Pusher says it, where this server is the broker."}}),
-    "ChannelRequest": _object(
-        {"socket_id": _SOCKET_ID, "channel_name": {"type": "string", "maxLength": 200}},
-        {
-            "role": {"enum": ["viewer", "writer", "host"], "description": "What to be; writer where it is missing."},
-            "name": {"type": "string", "description": "How to be shown to others."},
-            "client_output": {"enum": ["1"], "description": "Output that comes as a signed client event is understood."},
-        },
-        closed=False,
-    ),
-    "ChannelAuth": _object(
-        {"auth": {"type": "string"}},
-        {
-            "channel_data": {"type": "string", "description": "Presence channels only: JSON with user_id and user_info."},
-            "shared_secret": _BASE64 | {"description": "Encrypted channels only: the channel's key."},
-        },
-    ),
-    "UserRequest": _object({"socket_id": _SOCKET_ID}, closed=False),
-    "UserAuth": _object({"auth": {"type": "string"}, "user_data": {"type": "string"}}),
-    "Sealed": _object(
-        {
-            "nonce": _BASE64 | {"pattern": "^[A-Za-z0-9+/]{32}$"},
-            "ciphertext": _BASE64
-            | {"pattern": "^([A-Za-z0-9+/]{4}){5,}([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$"},
-        }
-    ),
-    "InputCommand": {
-        "oneOf": [
-            _object({"sessionId": _SESSION, "input": {"type": "string", "minLength": 1}}),
-            _object({"sessionId": _SESSION, "sealed": _ref("Sealed")}),
-        ]
-    },
-    "SyncCommand": _object({"sessionId": _SESSION, "frame": _ref("SyncFrame")}),
-    "SyncFrame": _object(
-        {
-            "v": {"const": 1},
-            "type": {"const": "sync"},
-            "epoch": {"type": "string", "pattern": "^[A-Za-z0-9_-]{0,64}$"},
-            "from": {"type": "integer", "minimum": 0, "exclusiveMaximum": MAX_OFFSET},
-            "want": {"enum": ["screen", "bytes"]},
-        },
-        closed=False,
-    ),
-    "Accepted": _object({"status": {"const": "accepted"}}),
-    "SessionRequest": _object({"sessionId": _SESSION}),
-    "SessionCredentials": _object(
-        {
-            "appId": {"type": "string", "pattern": "^[0-9]+$"},
-            "key": {"type": "string"},
-            "secret": {"type": "string"},
-            "expiresAt": {"type": "integer", "description": "Seconds since 1970."},
-        }
-    ),
-    "Event": {
-        "oneOf": [
-            _object(_EVENT | {"channel": _CHANNEL}),
-            _object(
-                _EVENT | {"channels": {"type": "array", "items": _CHANNEL, "minItems": 1, "maxItems": 10, "uniqueItems": True}}
-            ),
-        ]
-    },
-    "Batch": _object(
-        {"batch": {"type": "array", "items": _object(_EVENT | {"channel": _CHANNEL}), "minItems": 1, "maxItems": 10}}
-    ),
-    "Empty": _object({}),
-    "Config": _object(
-        {
-            "version": {"const": 1},
-            "broker": _object(
-                {
-                    "host": {"type": ["string", "null"], "description": "null: where this document's server is reached."},
-                    "port": {"type": ["integer", "null"]},
-                    "tls": {"type": ["boolean", "null"]},
-                    "key": {"type": "string", "description": "The app key, which is public."},
-                    "path": {"type": "string"},
-                }
-            ),
-            "limits": _object(
-                {
-                    "event_bytes": {"type": "integer", "minimum": 1},
-                    "client_events_per_s": {
-                        "type": ["integer", "null"],
-                        "minimum": 1,
-                        "description": "From one connection; null: not limited.",
-                    },
-                }
-            ),
-            "encrypted": {"type": "boolean"},
-        }
-    ),
-    "Health": _object({"status": {"const": "ok"}, "broker": {"enum": ["ok", "unreachable"]}}),
-    "OpenApi": _object({"openapi": {"type": "string"}, "info": {"type": "object"}, "paths": {"type": "object"}}, closed=False),
-}
+from codewrap.server.schemas import SCHEMAS, SESSION, TOKEN_ID, Schema, ref
 
 _PROBLEMS = {
     400: "What was sent has the wrong form.",
     401: "Without a right token or signature.",
     403: "Refused for this token, host or origin.",
     404: "There is no such thing.",
+    409: "Somebody else has it.",
     408: "The body came too slowly.",
     413: "Larger than the limit.",
     429: "Too often; `Retry-After` says when to come again.",
@@ -141,8 +19,9 @@ _PROBLEMS = {
     503: "The broker cannot be reached now.",
 }
 _ALWAYS = (400, 403)
-_POSTED = (400, 401, 403, 408, 413, 429)
-_PUBLISHED = (*_POSTED, 502, 503)
+_POSTED = (400, 401, 403, 408, 413, 429, 503)
+_ASKED = (400, 401, 403, 429, 503)
+_PUBLISHED = (*_POSTED, 502)
 # Where this server is the broker, it says these as Pusher does to whom no session's credentials signed for.
 _BY_THE_HUB = (400, 401, 403, 404, 413)
 
@@ -155,6 +34,10 @@ HEADERS: Schema = {
     _RETRY_AFTER: {"schema": {"type": "integer", "minimum": 1}, "required": True, "description": "Seconds."},
     _CHALLENGE: {"schema": {"type": "string", "pattern": "^Bearer "}, "required": True},
 }
+
+
+_NAME: Schema = {"name": "name", "in": "path", "required": True, "schema": SESSION}
+_TOKEN_ID: Schema = {"name": "token_id", "in": "path", "required": True, "schema": TOKEN_ID}
 
 
 def document() -> Schema:
@@ -195,7 +78,18 @@ def _paths() -> Schema:
         "/api/commands/sync": _post(
             "Ask a session's host for screen or bytes", "SyncCommand", "Accepted", json, status=202, problems=_PUBLISHED
         ),
-        "/api/sessions": _post("Credentials of a session's host", "SessionRequest", "SessionCredentials", json),
+        "/api/sessions": _post(
+            "Open a session, or renew it", "SessionRequest", "SessionCredentials", json, problems=(*_POSTED, 409)
+        )
+        | {"get": _get("Live sessions that the token reaches", "Sessions", _ASKED)},
+        "/api/sessions/{name}/end": _post("End a session", "SessionEnd", "Ended", json, problems=(*_POSTED, 404), path=_NAME),
+        "/api/tokens": _post("Issue a token", "TokenRequest", "IssuedToken", json, status=201)
+        | {"get": _get("Tokens that have not expired", "Tokens", _ASKED)},
+        "/api/tokens/{token_id}": {"delete": _get("Revoke a token", "Revoked", (*_ASKED, 404), path=_TOKEN_ID)},
+        "/api/revocations": _post("Revoke all tokens of a user", "UserRevocation", "Revoked", json),
+        "/api/shares": _post("Make a link to a session", "ShareRequest", "Share", json, status=201, problems=(*_POSTED, 404)),
+        "/api/shares/redeem": _post("Exchange a link's token", "Redemption", "Redeemed", json, bearer=False),
+        "/api/whoami": {"get": _get("Who the asker is", "Identity", _ASKED)},
         "/api/config": {"get": _get("Public settings of clients", "Config")},
         "/healthz": {"get": _get("Whether server and broker answer", "Health")},
         "/openapi.json": {"get": _get("This document", "OpenApi")},
@@ -204,8 +98,10 @@ def _paths() -> Schema:
     }
 
 
-def _get(summary: str, answer: str) -> Schema:
-    return {"summary": summary, "security": [], "responses": _responses(200, answer, _ALWAYS)}
+def _get(summary: str, answer: str, problems: tuple[int, ...] = _ALWAYS, path: Schema | None = None) -> Schema:
+    security: list[Schema] = [{"bearer": []}] if 401 in problems else []
+    operation: Schema = {"summary": summary, "security": security, "responses": _responses(200, answer, problems)}
+    return operation | ({"parameters": [path]} if path is not None else {})
 
 
 def _post(
@@ -216,16 +112,17 @@ def _post(
     *,
     status: int = 200,
     problems: tuple[int, ...] = _POSTED,
+    path: Schema | None = None,
+    bearer: bool = True,
 ) -> Schema:
-    content = {media_type: {"schema": _ref(body)} for media_type in media_types}
-    return {
-        "post": {
-            "summary": summary,
-            "security": [{"bearer": []}],
-            "requestBody": {"required": True, "content": content},
-            "responses": _responses(status, answer, problems),
-        }
+    content = {media_type: {"schema": ref(body)} for media_type in media_types}
+    operation: Schema = {
+        "summary": summary,
+        "security": [{"bearer": []}] if bearer else [],
+        "requestBody": {"required": True, "content": content},
+        "responses": _responses(status, answer, problems),
     }
+    return {"post": operation | ({"parameters": [path]} if path is not None else {})}
 
 
 def _signed(summary: str, body: str) -> Schema:
@@ -242,19 +139,19 @@ def _signed(summary: str, body: str) -> Schema:
 
 
 def _responses(status: int, answer: str, problems: tuple[int, ...]) -> Schema:
-    responses: Schema = {str(status): {"description": "Done.", "headers": _headers(), "content": _json(_ref(answer))}}
+    responses: Schema = {str(status): {"description": "Done.", "headers": _headers(), "content": _json(ref(answer))}}
     for problem in problems:
         more = {401: (_CHALLENGE,), 429: (_RETRY_AFTER,), 503: (_RETRY_AFTER,)}.get(problem, ())
         responses[str(problem)] = {
             "description": _PROBLEMS[problem],
             "headers": _headers(*more),
-            "content": _json(_ref("Error")),
+            "content": _json(ref("Error")),
         }
     return responses
 
 
 def _said_by_the_hub_too(problem: int) -> Schema:
-    either = {"oneOf": [_ref("Error"), _ref("HubError")]}
+    either = {"oneOf": [ref("Error"), ref("HubError")]}
     text = {"text/plain": {"schema": {"type": "string"}}}
     return {"description": _PROBLEMS[problem], "headers": _headers(), "content": _json(either) | text}
 

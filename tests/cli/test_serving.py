@@ -32,7 +32,8 @@ def backing_of(tmp_path: Path, values: dict[str, str], **options: object) -> ser
     chosen = Options(**options)  # type: ignore[arg-type]
     settings = serving.config.load(values)
     store = serving.KeyStore(tmp_path / "codewrap")
-    return serving._backing(chosen, settings, store, TOKEN, serving._reach(chosen))
+    secrets = serving.Secrets(TOKEN, (bytes(32),))
+    return serving._backing(chosen, settings, store, secrets, serving._reach(chosen))
 
 
 def warnings_of(values: dict[str, str], **options: object) -> list[str]:
@@ -60,7 +61,8 @@ def test_both_kinds_of_broker_name_their_own_missing_master_key(tmp_path: Path) 
 def test_without_a_broker_the_server_has_a_hub_that_its_publisher_reaches(tmp_path: Path) -> None:
     backing = backing_of(tmp_path, {})
     assert backing.kind == "own"
-    app = serving.build_app(backing.settings, backing.make_publisher, backing.hub)
+    state = serving.open_state({}, serving.KeyStore(tmp_path).directory)
+    app = serving.build_app(backing.settings, serving.Backends(backing.make_publisher, state), backing.hub)
 
     async def scenario() -> tuple[int, int]:
         client = AsgiClient(app, headers={"authorization": f"Bearer {TOKEN}"})

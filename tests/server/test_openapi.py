@@ -33,6 +33,21 @@ CALLS: list[tuple[str, object]] = [
     ("/api/commands/sync", {"sessionId": "build", "frame": SYNC | {"want": 5}}),
     ("/api/sessions", {"sessionId": "build"}),
     ("/api/sessions", {"sessionId": "-build"}),
+    ("/api/sessions", {"sessionId": "build", "grant": "0" * 16}),
+    ("/api/sessions", {"sessionId": "build", "grant": "x"}),
+    ("/api/tokens", {"user": "alice", "role": "writer"}),
+    ("/api/tokens", {"user": "alice", "role": "writer", "sessions": ["build-*"], "lifetimeS": 60}),
+    ("/api/tokens", {"user": "admin", "role": "writer"}),
+    ("/api/tokens", {"user": "a.b", "role": "writer"}),
+    ("/api/tokens", {"user": "alice", "role": "king"}),
+    ("/api/tokens", {"user": "alice", "role": "writer", "lifetimeS": 0}),
+    ("/api/tokens", {"user": "alice", "role": "writer", "sessions": ["UP"]}),
+    ("/api/revocations", {"user": "alice"}),
+    ("/api/revocations", {"user": "admin"}),
+    ("/api/shares", {"sessionId": "build", "write": True, "once": True, "lifetimeS": 60}),
+    ("/api/shares", {"sessionId": "build", "lifetimeS": 10**7}),
+    ("/api/shares/redeem", {"token": "x"}),
+    ("/api/shares/redeem", {"token": 7}),
     ("/apps/{app_id}/events", OUTPUT),
     ("/apps/{app_id}/events", {"name": "x", "data": "x", "channels": ["private-command-build"]}),
     ("/apps/{app_id}/events", {"name": "x", "data": "x", "channels": []}),
@@ -94,13 +109,27 @@ def test_what_is_public_answers_by_its_schema(path: str) -> None:
         assert reply.json() == document()
 
 
-@pytest.mark.parametrize("path", [path for path, methods in document()["paths"].items() if "post" in methods])
-def test_what_needs_credentials_says_so_and_refuses_without(path: str) -> None:
-    async def scenario(server: ServeAuth) -> Reply:
-        return await server.stranger.post_json(path.replace("{app_id}", "7"), {})
+GUARDED = [
+    (method, path)
+    for path, methods in document()["paths"].items()
+    for method, described in methods.items()
+    if described["security"]
+]
 
-    described = operation(path)
-    assert described["security"]
+
+def test_little_is_open_to_everybody() -> None:
+    everything = {(method, path) for path, methods in document()["paths"].items() for method in methods}
+    public = [("get", "/api/config"), ("get", "/healthz"), ("get", "/openapi.json"), ("post", "/api/shares/redeem")]
+    assert sorted(everything - set(GUARDED)) == public
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_what_needs_credentials_says_so_and_refuses_without(method: str, path: str) -> None:
+    async def scenario(server: ServeAuth) -> Reply:
+        filled = path.replace("{app_id}", "7").replace("{name}", "build").replace("{token_id}", "0" * 32)
+        return await server.stranger.request(method.upper(), filled, b"{}", {"content-type": "application/json"})
+
+    described = operation(path, method)
     assert all(set(need) <= document()["components"]["securitySchemes"].keys() for need in described["security"])
     reply = ServeAuth().run(scenario)
     assert reply.status == 401

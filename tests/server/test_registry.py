@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -26,9 +28,9 @@ ADMIN = Identity("admin", Role.ADMIN)
 class Room:
     """A registry over a store in memory, and its clock."""
 
-    def __init__(self, most: int = 200) -> None:
+    def __init__(self, directory: Path, most: int = 200) -> None:
         self.now_s = 1_800_000_000.0
-        self.state = open_store("sqlite:///:memory:")
+        self.state = open_store(None, directory)
         self.revocations = Revocations(self.state, self._act, lambda: self.now_s)
         self.registry = Registry(self.state, self.revocations, lambda: self.now_s, most=most)
 
@@ -40,8 +42,8 @@ class Room:
 
 
 def run(scenario: Callable[[Room], Awaitable[None]], **options: int) -> None:
-    async def whole() -> None:
-        room = Room(**options)
+    async def whole(directory: Path) -> None:
+        room = Room(directory, **options)
         await room.revocations.start()
         try:
             await scenario(room)
@@ -49,7 +51,8 @@ def run(scenario: Callable[[Room], Awaitable[None]], **options: int) -> None:
             await room.revocations.close()
             await room.state.close()
 
-    asyncio.run(whole())
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(whole(Path(directory)))
 
 
 def test_a_name_is_taken_while_its_host_is_there_and_free_afterwards() -> None:

@@ -24,7 +24,7 @@ class Copy:
     """One copy of the server's revocations, and what it carried out."""
 
     def __init__(self, url: str) -> None:
-        self.state = open_store(url)
+        self.state = open_store(url, Path("/nonexistent"))
         self.acted: list[tuple[str, str | None]] = []
         self.revocations = Revocations(self.state, self._act, lambda: NOW)
 

@@ -75,7 +75,16 @@ def _items(value: Any, each: Any, schema: dict[str, Any], document: dict[str, An
         check(item, each, document, f"{where}[{number}]")
 
 
+def _not(value: Any, other: Any, schema: dict[str, Any], document: dict[str, Any], where: str) -> None:
+    try:
+        check(value, other, document, where)
+    except Mismatch:
+        return
+    raise Mismatch(f"{where}: fits what it must not")
+
+
 _CHECKS: dict[str, Any] = {
+    "not": _not,
     "$ref": _ref,
     "type": _type,
     "properties": _properties,
@@ -92,5 +101,6 @@ _CHECKS: dict[str, Any] = {
     "maxItems": lambda v, a, s, d, w: _need(len(v) <= a, w, "has too many"),
     "uniqueItems": lambda v, a, s, d, w: _need(len(set(v)) == len(v), w, "repeats"),
     "minimum": lambda v, a, s, d, w: _need(not isinstance(v, int) or v >= a, w, "is too small"),  # of numbers only
+    "maximum": lambda v, a, s, d, w: _need(v <= a, w, "is too large"),
     "exclusiveMaximum": lambda v, a, s, d, w: _need(v < a, w, "is too large"),
 }

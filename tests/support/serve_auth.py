@@ -6,8 +6,11 @@ import asyncio
 import hashlib
 import hmac
 import json
+import shutil
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -34,9 +37,10 @@ class ServeAuth:
     def __init__(self, hub: MountedHub | None = None, probe: Any = always, **changes: Any) -> None:
         self.published = RecordingPublisher()
         self.terminated: list[str] = []
+        self._directory = Path(tempfile.mkdtemp())
         values: dict[str, Any] = {"app": APP, "master_key": MASTER_KEY, "token": TOKEN, "event_bytes": 10_240}
         values |= {"signing_keys": (SIGNING_KEY,)} | changes
-        self.state = open_store("sqlite:///:memory:")
+        self.state = open_store(None, self._directory)
         backends = Backends(self.published.make, self.state, terminate=self.terminated.append, probe=probe)
         self.app: Starlette = build_app(ServerSettings(**values), backends, hub)
         self.client = AsgiClient(self.app, headers=BEARER)
@@ -49,7 +53,10 @@ class ServeAuth:
             async with lifespan(self.app):
                 return await scenario(self)
 
-        return asyncio.run(whole())
+        try:
+            return asyncio.run(whole())
+        finally:
+            shutil.rmtree(self._directory)
 
     async def open_session(self, name: str = "build") -> dict[str, Any]:
         reply = await self.client.post_json("/api/sessions", {"sessionId": name})

@@ -15,11 +15,11 @@ from codewrap.server.api.tokens import record_of
 from codewrap.server.commands import session_name
 from codewrap.server.identity import Identity
 from codewrap.server.refusals import Refusal, bad_request
+from codewrap.server.schemas import MAX_SHARE_S
 from codewrap.server.service import Service, object_of
 from codewrap.server.tokens import Claims, identity_of, new_claims, redeemed
 
 DEFAULT_LIFETIME_S = 3600
-MAX_LIFETIME_S = 7 * 86_400
 
 
 class ShareApi:
@@ -39,8 +39,8 @@ class ShareApi:
         fields = await object_of(request, "sessionId", "write", "once", "lifetimeS")
         name = session_name(fields)
         identity.require_session(name)
-        require_owner(identity, await self._service.registry.require(name))
         claims = _claims(fields, name, identity, self._service.clock())
+        require_owner(identity, await self._service.registry.require(name))
         record = record_of(claims, identity)
         await self._service.state.add_token(record)
         return JSONResponse(
@@ -59,10 +59,10 @@ class ShareApi:
     async def redeem(self, request: Request) -> Response:
         """A link of one use for a token. Asked with the link's token alone: nobody is known before."""
         await self._service.gatekeeper.check_patience(request)
-        fields = await object_of(request, "token")
+        given = bodies.text(await object_of(request, "token"), "token")
         now_s = self._service.clock()
         try:
-            claims = self._service.tokens.read(bodies.text(fields, "token"), now_s)
+            claims = self._service.tokens.read(given, now_s)
         except Refusal as refusal:
             raise await self._service.gatekeeper.failed(request, refusal.message) from None
         if claims is None or claims.kind != "share":
@@ -91,8 +91,8 @@ def _claims(fields: dict[str, object], session: str, identity: Identity, now_s: 
     write, once, lifetime_s = fields.get("write", False), fields.get("once", False), fields.get("lifetimeS", DEFAULT_LIFETIME_S)
     if not isinstance(write, bool) or not isinstance(once, bool) or type(lifetime_s) is not int:
         raise bad_request("write and once are true or false, lifetimeS a number of seconds")
-    if not 0 < lifetime_s <= MAX_LIFETIME_S:
-        raise bad_request(f"a link lives for more than nothing and at most {MAX_LIFETIME_S // 86_400} days")
+    if not 0 < lifetime_s <= MAX_SHARE_S:
+        raise bad_request(f"a link lives for more than nothing and at most {MAX_SHARE_S // 86_400} days")
     if identity.expires_at is not None:  # nobody gives more than they have
         lifetime_s = max(1, min(lifetime_s, int(identity.expires_at - now_s)))
     role = Role.WRITER if write else Role.VIEWER
