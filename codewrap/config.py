@@ -42,6 +42,7 @@ SECRET_NAMES = frozenset(
         "PUSHER_SECRET",
         "AUTH_TOKEN",
         "CODEWRAP_TOKEN",
+        "CODEWRAP_STATE",  # its URL may hold a password
         *SOKETI_MASTER_KEY_NAMES,
         *PUSHER_MASTER_KEY_NAMES,
     }
@@ -97,13 +98,14 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything configured, checked. ``warnings`` are lines the user should see once."""
+    """Everything configured, checked; ``state_url`` by whoever opens that store. ``warnings`` are lines to be seen once."""
 
     mode: Mode
     reason: str
     broker: Broker | None
     gateway: Gateway | None
     auth_token: str | None = field(default=None, repr=False)
+    state_url: str | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
 
 
@@ -202,7 +204,7 @@ class _Reader:
         token = self._values.get("AUTH_TOKEN")
         if token is not None:
             check_token("AUTH_TOKEN", token)
-        return Settings(mode, reason, broker, gateway, token, tuple(self._warnings))
+        return Settings(mode, reason, broker, gateway, token, self._values.get("CODEWRAP_STATE"), tuple(self._warnings))
 
     def _mode(self, name: str | None, broker: Broker | None, gateway: Gateway | None) -> tuple[Mode, str]:
         if name:

@@ -38,6 +38,9 @@ THIRD_PARTY = {
     "rich": {"cli/"},
     "dotenv": {"config.py"},
     "starlette": {"broker/", "server/", "cli/serving.py"},
+    "sqlalchemy": {"server/stores/"},
+    "redis": {"server/stores/redisstore.py"},
+    "limits": {"server/limits.py", "server/limitstorage.py"},
     "uvicorn": {"broker/serving.py", "cli/serving.py"},
 }
 PURE_BROKER = {
@@ -57,6 +60,7 @@ PURE_BROKER = {
 }
 IMPURE = {"socket", "select", "selectors", "threading", "asyncio", "subprocess", "os", "time", "random", "secrets"}
 NETWORK = {"pusher", "pysher", "requests", "websocket", "starlette", "uvicorn", "nacl", "asyncio", "ssl", "http.client"}
+NETWORK |= {"sqlalchemy", "redis", "psycopg", "limits"}
 
 
 def modules() -> list[Path]:

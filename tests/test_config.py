@@ -291,10 +291,23 @@ def test_a_wrong_value_is_refused_by_its_name_and_not_repeated(server: dict[str,
 
 
 def test_what_is_printed_of_settings_holds_no_secret() -> None:
-    values = SOKETI | GATEWAY | {"AUTH_TOKEN": "admin-token", "SOKETI_ENCRYPTION_MASTER_KEY_BASE64": KEY_TEXT}
+    values = (
+        SOKETI
+        | GATEWAY
+        | {
+            "AUTH_TOKEN": "admin-token",
+            "CODEWRAP_STATE": "redis://:state-pass@h",
+            "SOKETI_ENCRYPTION_MASTER_KEY_BASE64": KEY_TEXT,
+        }
+    )
     shown = repr(load(values))
-    for secret in ("soketi-secret", "gateway-token", "admin-token", repr(KEY), "master_key"):
+    for secret in ("soketi-secret", "gateway-token", "admin-token", "state-pass", repr(KEY), "master_key"):
         assert secret not in shown
+
+
+def test_the_store_is_handed_on_as_it_stands_to_who_opens_it() -> None:
+    assert load({"CODEWRAP_STATE": "postgresql://u:p@h/n"}).state_url == "postgresql://u:p@h/n"
+    assert load({}).state_url is None
 
 
 # -- single settings ---------------------------------------------------------------------------------------------------
@@ -594,5 +607,5 @@ def test_the_child_gets_all_but_what_authorizes() -> None:
 
 def test_every_setting_that_is_secret_is_kept_from_the_child() -> None:
     names = {"AUTH_TOKEN", "CODEWRAP_TOKEN", "SOKETI_SERVICE_SECRET", "PUSHER_SECRET", "PUSHER_ENCRYPTION_MASTER_KEY_BASE64"}
-    names |= {"SOKET_ENCRYPTION_MASTER_KEY_BASE64", "SOKETI_ENCRYPTION_MASTER_KEY_BASE64"}
+    names |= {"CODEWRAP_STATE", "SOKET_ENCRYPTION_MASTER_KEY_BASE64", "SOKETI_ENCRYPTION_MASTER_KEY_BASE64"}
     assert names <= SECRET_NAMES
