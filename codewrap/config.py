@@ -177,6 +177,26 @@ def parse_rate(name: str, value: str) -> float:
     return per_s
 
 
+def parse_duration(name: str, value: str) -> int:
+    """Seconds, out of ``90m``, ``8h`` or ``30d``. Raises ConfigError naming ``name``."""
+    found = re.fullmatch(r"([0-9]{1,9})(s|sec|m|min|h|hour|d|day)", value.lower())
+    seconds = int(found[1]) * int(_PERIODS_S["min" if found[2] == "m" else found[2]]) if found else 0
+    if seconds < 1:
+        raise ConfigError(name, "is not a length of time", "for example 90m, 8h or 30d")
+    return seconds
+
+
+def parse_budget(name: str, value: str) -> Budget:
+    """Messages in a period, out of ``50k/day``, ``200000/day`` or ``1M/month``. Raises ConfigError naming ``name``."""
+    found = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([km]?)/(min|h|hour|d|day|month)", value.lower())
+    if found is None:
+        raise ConfigError(name, "is not a number of messages in a period", "for example 50k/day, 2k/hour or 1M/month")
+    messages = float(found[1]) * _MULTIPLES[found[2]]
+    if messages < LEAST_BUDGET:
+        raise ConfigError(name, f"is less than {LEAST_BUDGET} messages", "an event costs one message and one for each viewer")
+    return Budget(messages, _PERIODS_S[found[3]], value)
+
+
 def parse_budget(name: str, value: str) -> Budget:
     """Messages in a period, out of ``50k/day``, ``200000/day`` or ``1M/month``. Raises ConfigError naming ``name``."""
     found = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([km]?)/(min|h|hour|d|day|month)", value.lower())

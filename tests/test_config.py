@@ -28,6 +28,7 @@ from codewrap.config import (
     is_loopback,
     load,
     parse_budget,
+    parse_duration,
     parse_rate,
     read_environment,
 )
@@ -609,3 +610,16 @@ def test_every_setting_that_is_secret_is_kept_from_the_child() -> None:
     names = {"AUTH_TOKEN", "CODEWRAP_TOKEN", "SOKETI_SERVICE_SECRET", "PUSHER_SECRET", "PUSHER_ENCRYPTION_MASTER_KEY_BASE64"}
     names |= {"CODEWRAP_STATE", "SOKET_ENCRYPTION_MASTER_KEY_BASE64", "SOKETI_ENCRYPTION_MASTER_KEY_BASE64"}
     assert names <= SECRET_NAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("45s", 45), ("90m", 5400), ("90min", 5400), ("8h", 28_800), ("30d", 2_592_000), ("1DAY", 86_400)]
+)
+def test_a_length_of_time_is_read_as_people_write_it(text: str, seconds: int) -> None:
+    assert parse_duration("--expires", text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "8", "h", "0h", "-1h", "1.5h", "1h30m", "8 h", "1w", "٣h", "9999999999h"])
+def test_what_is_no_length_of_time_is_refused_by_the_option_it_came_in(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--expires: .*90m, 8h or 30d"):
+        parse_duration("--expires", text)
