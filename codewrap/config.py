@@ -197,17 +197,6 @@ def parse_budget(name: str, value: str) -> Budget:
     return Budget(messages, _PERIODS_S[found[3]], value)
 
 
-def parse_budget(name: str, value: str) -> Budget:
-    """Messages in a period, out of ``50k/day``, ``200000/day`` or ``1M/month``. Raises ConfigError naming ``name``."""
-    found = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([km]?)/(min|h|hour|d|day|month)", value.lower())
-    if found is None:
-        raise ConfigError(name, "is not a number of messages in a period", "for example 50k/day, 2k/hour or 1M/month")
-    messages = float(found[1]) * _MULTIPLES[found[2]]
-    if messages < LEAST_BUDGET:
-        raise ConfigError(name, f"is less than {LEAST_BUDGET} messages", "an event costs one message and one for each viewer")
-    return Budget(messages, _PERIODS_S[found[3]], value)
-
-
 class _Reader:
     """Reads one mapping; collects warnings on the way."""
 
