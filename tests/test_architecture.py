@@ -37,10 +37,12 @@ THIRD_PARTY = {
     "typer": {"cli/"},
     "rich": {"cli/"},
     "dotenv": {"config.py"},
+    "jwt": {"server/oidc.py", "server/oidckeys.py"},
     "starlette": {"broker/", "server/", "cli/serving.py"},
     "sqlalchemy": {"server/stores/"},
     "redis": {"server/stores/redisstore.py"},
-    "limits": {"server/limits.py", "server/limitstorage.py"},
+    "limits": {"server/"},
+    "prometheus_client": {"server/metrics.py"},
     "uvicorn": {"broker/serving.py", "cli/serving.py"},
 }
 PURE_BROKER = {
