@@ -43,7 +43,7 @@ SECRET_NAMES = frozenset(
         "AUTH_TOKEN",
         "CODEWRAP_TOKEN",
         "CODEWRAP_SIGNING_KEY",
-        "CODEWRAP_STATE",
+        "CODEWRAP_STATE",  # its URL may hold a password
         *SOKETI_MASTER_KEY_NAMES,
         *PUSHER_MASTER_KEY_NAMES,
     }
@@ -99,7 +99,7 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything configured, checked. ``warnings`` are lines the user should see once."""
+    """Everything configured, checked; ``state_url`` by whoever opens that store. ``warnings`` are lines to be seen once."""
 
     mode: Mode
     reason: str
@@ -107,6 +107,7 @@ class Settings:
     gateway: Gateway | None
     auth_token: str | None = field(default=None, repr=False)
     signing_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    state_url: str | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
 
 
@@ -178,6 +179,15 @@ def parse_rate(name: str, value: str) -> float:
     return per_s
 
 
+def parse_duration(name: str, value: str) -> int:
+    """Seconds, out of ``90m``, ``8h`` or ``30d``. Raises ConfigError naming ``name``."""
+    found = re.fullmatch(r"([0-9]{1,9})(s|sec|m|min|h|hour|d|day)", value.lower())
+    seconds = int(found[1]) * int(_PERIODS_S["min" if found[2] == "m" else found[2]]) if found else 0
+    if seconds < 1:
+        raise ConfigError(name, "is not a length of time", "for example 90m, 8h or 30d")
+    return seconds
+
+
 def parse_budget(name: str, value: str) -> Budget:
     """Messages in a period, out of ``50k/day``, ``200000/day`` or ``1M/month``. Raises ConfigError naming ``name``."""
     found = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([km]?)/(min|h|hour|d|day|month)", value.lower())
@@ -205,7 +215,8 @@ class _Reader:
         token = self._values.get("AUTH_TOKEN")
         if token is not None:
             check_token("AUTH_TOKEN", token)
-        return Settings(mode, reason, broker, gateway, token, self._signing_keys(), tuple(self._warnings))
+        keys, state_url = self._signing_keys(), self._values.get("CODEWRAP_STATE")
+        return Settings(mode, reason, broker, gateway, token, keys, state_url, tuple(self._warnings))
 
     def _mode(self, name: str | None, broker: Broker | None, gateway: Gateway | None) -> tuple[Mode, str]:
         if name:

@@ -38,7 +38,12 @@ THIRD_PARTY = {
     "typer": {"cli/"},
     "rich": {"cli/"},
     "dotenv": {"config.py"},
+    "jwt": {"server/oidc.py", "server/oidckeys.py"},
     "starlette": {"broker/", "server/", "cli/serving.py"},
+    "sqlalchemy": {"server/stores/"},
+    "redis": {"server/stores/redisstore.py"},
+    "limits": {"server/"},
+    "prometheus_client": {"server/metrics.py"},
     "uvicorn": {"broker/serving.py", "cli/serving.py"},
     "jwt": {"server/tokens.py", "server/oidc.py"},
     "sqlalchemy": {"server/stores/"},
@@ -64,6 +69,7 @@ PURE_BROKER = {
 }
 IMPURE = {"socket", "select", "selectors", "threading", "asyncio", "subprocess", "os", "time", "random", "secrets"}
 NETWORK = {"pusher", "pysher", "requests", "websocket", "starlette", "uvicorn", "nacl", "asyncio", "ssl", "http.client"}
+NETWORK |= {"sqlalchemy", "redis", "psycopg", "limits"}
 
 
 def modules() -> list[Path]:

@@ -28,6 +28,7 @@ from codewrap.config import (
     is_loopback,
     load,
     parse_budget,
+    parse_duration,
     parse_rate,
     read_environment,
 )
@@ -291,10 +292,23 @@ def test_a_wrong_value_is_refused_by_its_name_and_not_repeated(server: dict[str,
 
 
 def test_what_is_printed_of_settings_holds_no_secret() -> None:
-    values = SOKETI | GATEWAY | {"AUTH_TOKEN": "admin-token", "SOKETI_ENCRYPTION_MASTER_KEY_BASE64": KEY_TEXT}
+    values = (
+        SOKETI
+        | GATEWAY
+        | {
+            "AUTH_TOKEN": "admin-token",
+            "CODEWRAP_STATE": "redis://:state-pass@h",
+            "SOKETI_ENCRYPTION_MASTER_KEY_BASE64": KEY_TEXT,
+        }
+    )
     shown = repr(load(values))
-    for secret in ("soketi-secret", "gateway-token", "admin-token", repr(KEY), "master_key"):
+    for secret in ("soketi-secret", "gateway-token", "admin-token", "state-pass", repr(KEY), "master_key"):
         assert secret not in shown
+
+
+def test_the_store_is_handed_on_as_it_stands_to_who_opens_it() -> None:
+    assert load({"CODEWRAP_STATE": "postgresql://u:p@h/n"}).state_url == "postgresql://u:p@h/n"
+    assert load({}).state_url is None
 
 
 # -- single settings ---------------------------------------------------------------------------------------------------
@@ -594,5 +608,18 @@ def test_the_child_gets_all_but_what_authorizes() -> None:
 
 def test_every_setting_that_is_secret_is_kept_from_the_child() -> None:
     names = {"AUTH_TOKEN", "CODEWRAP_TOKEN", "SOKETI_SERVICE_SECRET", "PUSHER_SECRET", "PUSHER_ENCRYPTION_MASTER_KEY_BASE64"}
-    names |= {"SOKET_ENCRYPTION_MASTER_KEY_BASE64", "SOKETI_ENCRYPTION_MASTER_KEY_BASE64"}
+    names |= {"CODEWRAP_STATE", "SOKET_ENCRYPTION_MASTER_KEY_BASE64", "SOKETI_ENCRYPTION_MASTER_KEY_BASE64"}
     assert names <= SECRET_NAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("45s", 45), ("90m", 5400), ("90min", 5400), ("8h", 28_800), ("30d", 2_592_000), ("1DAY", 86_400)]
+)
+def test_a_length_of_time_is_read_as_people_write_it(text: str, seconds: int) -> None:
+    assert parse_duration("--expires", text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "8", "h", "0h", "-1h", "1.5h", "1h30m", "8 h", "1w", "٣h", "9999999999h"])
+def test_what_is_no_length_of_time_is_refused_by_the_option_it_came_in(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--expires: .*90m, 8h or 30d"):
+        parse_duration("--expires", text)

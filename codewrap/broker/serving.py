@@ -65,18 +65,22 @@ class DirectSocket(WebSocketsSansIOProtocol):
 
     def send_receive_event_to_app(self) -> None:
         """A whole message has come."""
-        if self._deliver is None or self.close_sent:
+        if self.close_sent:
             super().send_receive_event_to_app()
             return
         data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
-        if self.curr_msg_data_type != "text":
-            self.frames = []
-            self._deliver(None)
-            return
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            super().send_receive_event_to_app()  # closes with 1007
+        text = None
+        if self.curr_msg_data_type == "text":
+            try:
+                text = data.decode()
+            except UnicodeDecodeError:
+                # uvicorn would do the same with a traceback in the log: anybody could fill a disk with those.
+                self.frames = []
+                self.conn.send_close(1007)
+                self.handle_parser_exception()
+                return
+        if self._deliver is None:
+            super().send_receive_event_to_app()
             return
         self.frames = []
         self._deliver(text)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import gc
 
+from codewrap.cli.arguments import conceal
+
 
 def main() -> None:
     """As `main.main`."""
+    conceal()
     gc.disable()
     from codewrap.cli.main import main as command_line
 

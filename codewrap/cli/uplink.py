@@ -32,12 +32,14 @@ from codewrap.uplink.farewell import ABSENT_S
 from codewrap.uplink.follower import LogFollower
 from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import UplinkPlan
+from codewrap.uplink.portrait import Engine
 from codewrap.uplink.quickpath import QuickPath
 from codewrap.uplink.session import UplinkSession
 from codewrap.uplink.spending import CostPlan, Spending
 
 if TYPE_CHECKING:
     from codewrap.broker.serving import HubServer
+    from codewrap.terminal.emulator import Screen
 
 
 RESUME_BYTES = 4 * 1024 * 1024
@@ -105,13 +107,14 @@ class Uplink:
         session = UplinkSession(plan, self._host, follower, driver.wake, spending=spending)
         parts = with_retries(lambda: self._connect(session.deliver), self._stopped, self._notice)
         if parts is not None:
-            composer = self._composer(plan, follower, parts.limits)
+            composer, engine = self._composer(plan, follower, parts.limits)
             if parts.client_event_interval_s:  # it limits those, so it is the hosted service, or like it
                 spending.keep_below(HOSTED_EVENTS_PER_S)
             gc.collect()
             gc.freeze()  # what is here now stays: the collector need not look at it with every keystroke
             try:
-                session.begin(composer, parts.publisher, parts.subscriber, parts.output_secret, self._quick_path(plan, parts))
+                quick = self._quick_path(plan, parts)
+                session.begin(composer, parts.publisher, parts.subscriber, parts.output_secret, quick, engine)
                 driver.run(session)
             finally:
                 parts.subscriber.close()
@@ -132,10 +135,11 @@ class Uplink:
         loop = self._hub.runtime.loop if self._hub is not None else None
         return PollDriver() if loop is None else LoopDriver(loop)
 
-    def _composer(self, plan: UplinkPlan, follower: LogFollower, limits: BrokerLimits) -> Composer:
+    def _composer(self, plan: UplinkPlan, follower: LogFollower, limits: BrokerLimits) -> tuple[Composer, Engine | None]:
         rows, cols = self._configuration["size"]
         size = Size(rows=rows, cols=cols)
         screen: ScreenState | None = None
+        engine: Screen | None = None
         # An uplink after another one: the last of the output is enough to draw from, and is answered already.
         resumed = self._configuration["resumed"]
         feed_from = max(follower.start, follower.end - RESUME_BYTES) if resumed else 0
@@ -146,7 +150,7 @@ class Uplink:
             screen = engine = Screen(size, SCROLLBACK_LINES[0])
             if plan.answers_queries:
                 screen = AnsweringScreen(engine, self._answer, follower.end - feed_from if resumed else 0)
-        return Composer(plan.epoch, follower, screen, size, limits, sealed=plan.encrypted, feed_from=feed_from)
+        return Composer(plan.epoch, follower, screen, size, limits, sealed=plan.encrypted, feed_from=feed_from), engine
 
     def _answer(self, data: bytes) -> None:
         self._host.send(Message(Kind.ANSWER, body=data))

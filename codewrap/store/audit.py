@@ -229,6 +229,7 @@ class AuditLog:
         try:
             self._put_header(oldest)
         except OSError:
+            self._number = number - 1
             with contextlib.suppress(OSError):
                 path.unlink()
             raise

@@ -107,6 +107,11 @@ class Screen:
     def title(self) -> str:
         return self.modes.title
 
+    @property
+    def unfinished(self) -> bytes:
+        """The character or sequence that what was fed ends in the midst of; b"" where the terminal is at rest."""
+        return self._cutter.pending
+
     def feed(self, data: bytes) -> None:
         block = self._cutter.feed(data)
         if not block:

@@ -8,10 +8,14 @@ import hashlib
 import hmac
 import json
 import re
+import time
 import urllib.parse
 from collections.abc import Callable
 
-from codewrap.errors import AuthError, TransportError
+from codewrap.errors import AuthError, RemoteProtocolError, TransportError
+from codewrap.protocol import grants
+from codewrap.protocol.channels import ChannelRole, parse_channel, sealed_input_channel
+from codewrap.protocol.grants import Grant
 from codewrap.protocol.sealing import KEY_BYTES, shared_secret
 from codewrap.transport.base import AppCredentials, Authorization
 from codewrap.transport.origin import Origin
@@ -27,12 +31,19 @@ MemberOf = Callable[[str], tuple[str, dict[str, object]]]
 
 
 class SecretAuthorizer:
-    """Signs with the app's secret. ``member`` names the user behind a socket id, for presence channels and sign-in."""
+    """Signs with the app's secret. ``member`` names the user behind a socket id, for presence channels, grants and sign-in."""
 
-    def __init__(self, credentials: AppCredentials, master_key: bytes | None, member: MemberOf) -> None:
+    def __init__(
+        self,
+        credentials: AppCredentials,
+        master_key: bytes | None,
+        member: MemberOf,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._credentials = credentials
         self._master_key = master_key
         self._member = member
+        self._clock = clock
 
     def authorize(self, channel: str, socket_id: str) -> Authorization:
         """Raises AuthError for what cannot be signed: a public channel, a strange socket id, no master key."""
@@ -44,7 +55,7 @@ class SecretAuthorizer:
             raise AuthError("this program", "only private and presence channels are signed")
         auth = self._sign(f"{socket_id}:{channel}")
         if not channel.startswith(_ENCRYPTED):
-            return Authorization(auth)
+            return Authorization(auth, grant=self._grant(channel, socket_id))
         if self._master_key is None:
             raise AuthError("this program", "encrypted channels need a master key")
         return Authorization(auth, shared_secret=shared_secret(channel, self._master_key))
@@ -55,6 +66,17 @@ class SecretAuthorizer:
         user_id, info = self._member(socket_id)
         user_data = json.dumps({"id": user_id, "user_info": info})
         return self._sign(f"{socket_id}::user::{user_data}"), user_data
+
+    def _grant(self, channel: str, socket_id: str) -> Grant | None:
+        """What `serve-auth` would give to a writer. Whoever holds the secret may be anybody; this says who it is."""
+        try:
+            parsed = parse_channel(channel)
+        except RemoteProtocolError:
+            return None
+        if parsed.role is not ChannelRole.INPUT or self._master_key is None:
+            return None
+        base_key = shared_secret(sealed_input_channel(parsed.session), self._master_key)
+        return grants.make_grant(base_key, self._member(socket_id)[0], int(self._clock()) + grants.LIFE_S)
 
     def _channel_data(self, socket_id: str) -> str:
         user_id, info = self._member(socket_id)
@@ -84,7 +106,8 @@ class HttpAuthorizer:
         auth, channel_data, secret = said.get("auth"), said.get("channel_data"), said.get("shared_secret")
         if not isinstance(auth, str) or not isinstance(channel_data, str | None):
             raise self._nonsense()
-        return Authorization(auth, channel_data, None if secret is None else self._secret(secret))
+        shared = None if secret is None else self._secret(secret)
+        return Authorization(auth, channel_data, shared, self._granted(said))
 
     def sign_in(self, socket_id: str) -> tuple[str, str] | None:
         """``(auth, user_data)``."""
@@ -112,6 +135,14 @@ class HttpAuthorizer:
         if not isinstance(said, dict):
             raise self._nonsense()
         return said
+
+    def _granted(self, said: dict[str, object]) -> Grant | None:
+        key, writer, until = said.get("input_key"), said.get("writer"), said.get("input_until")
+        if key is None and writer is None and until is None:
+            return None
+        if not isinstance(writer, str) or not grants.is_writer(writer) or type(until) is not int or until <= 0:
+            raise self._nonsense()
+        return Grant(self._secret(key), writer, until)
 
     def _secret(self, text: object) -> bytes:
         try:

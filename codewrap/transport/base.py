@@ -8,9 +8,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from codewrap.errors import TransportError
+
+if TYPE_CHECKING:
+    from codewrap.protocol.grants import Grant
 
 
 class RetryLater(TransportError):
@@ -73,11 +76,12 @@ class Publisher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """What lets one socket subscribe to one channel (Pusher: auth signatures)."""
+    """What lets one socket subscribe to one channel (Pusher: auth signatures). ``grant``: and type into its session."""
 
     auth: str
     channel_data: str | None = None
     shared_secret: bytes | None = field(default=None, repr=False)
+    grant: Grant | None = None
 
 
 class Authorizer(Protocol):
@@ -147,8 +151,15 @@ class Subscribed:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """What came with the subscription (a key, a grant) was given anew, as `Subscriber.renew` wanted."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
 class SubscriptionFailed:
-    """The channel was refused; the connection stays."""
+    """The channel was refused, or what `Subscriber.renew` wanted of it; the connection stays."""
 
     channel: str
     status: int | None
@@ -194,7 +205,15 @@ class Silence:
 
 
 SubscriberEvent = (
-    StateChanged | Subscribed | SubscriptionFailed | MemberAdded | MemberRemoved | Received | ClientEventsRefused | Silence
+    StateChanged
+    | Subscribed
+    | Renewed
+    | SubscriptionFailed
+    | MemberAdded
+    | MemberRemoved
+    | Received
+    | ClientEventsRefused
+    | Silence
 )
 Deliver = Callable[[SubscriberEvent], None]
 
@@ -209,14 +228,23 @@ class Subscriber(Protocol):
     def start(self) -> None:
         """Begin connecting; returns at once."""
 
-    def subscribe(self, channel: str) -> None:
-        """Want ``channel`` from now on, over every reconnect."""
+    def subscribe(self, channel: str, *, renew_s: float | None = None) -> None:
+        """Want ``channel`` from now on, over every reconnect; ``renew_s``: `renew` it so often."""
+
+    def renew(self, channel: str) -> None:
+        """Have ``channel`` authorized again while it stays subscribed: `Renewed` or `SubscriptionFailed` follows.
+
+        Returns at once. Until then what was given before is kept, and another call does nothing.
+        """
 
     def send(self, channel: str, name: str, data: str) -> bool:
         """Send a client event; False when not connected and subscribed (nothing was sent). Never blocks long."""
 
     def shared_secret(self, channel: str) -> bytes | None:
         """The key of an encrypted channel, once authorized."""
+
+    def grant(self, channel: str) -> Grant | None:
+        """This connection's leave to type, once ``channel`` is authorized and if it brought one."""
 
     def close(self) -> None:
         """Leave. Returns within a second; never raises."""

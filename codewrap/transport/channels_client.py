@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from codewrap.errors import LocalProtocolError, RemoteProtocolError
 from codewrap.protocol.channels import printable
+from codewrap.protocol.grants import Grant
 from codewrap.protocol.sealing import KEY_BYTES, unseal
 from codewrap.transport.base import (
     Authorization,
@@ -24,6 +25,7 @@ from codewrap.transport.base import (
     MemberAdded,
     MemberRemoved,
     Received,
+    Renewed,
     StateChanged,
     Subscribed,
     SubscriberEvent,
@@ -108,6 +110,7 @@ class _Channel:
     authorization: Authorization | None = None
     me: str | None = None
     is_asked: bool = False
+    is_renewing: bool = False
     members: dict[str, Member] = field(default_factory=dict)
     held: deque[tuple[str, str, str | None]] | None = None
     may_refetch: bool = True
@@ -144,6 +147,19 @@ class ChannelsClient:
         """The key of an encrypted channel, once authorized."""
         wanted = self._wanted.get(channel)
         return wanted.authorization.shared_secret if wanted and wanted.authorization else None
+
+    def grant(self, channel: str) -> Grant | None:
+        """The leave to type that came with a channel's authorization, if any."""
+        wanted = self._wanted.get(channel)
+        return wanted.authorization.grant if wanted and wanted.authorization else None
+
+    def renew(self, channel: str) -> Sequence[Action]:
+        """Have a channel authorized again that is subscribed, unless that is under way."""
+        wanted = self._wanted.get(channel)
+        if wanted is None or channel not in self.subscribed or wanted.is_renewing:
+            return ()
+        wanted.is_renewing = True
+        return (Authorize(channel, self.socket_id or ""),)
 
     def unanswered(self) -> list[str]:
         """Channels that were asked for and neither granted nor refused."""
@@ -182,7 +198,9 @@ class ChannelsClient:
             return self.refused(channel, socket_id, None, "the authorization holds no key for this encrypted channel")
         wanted.authorization = authorization
         if channel in self.subscribed:
-            return self._reopen(channel, wanted)
+            renewed = [Renewed(channel)] if wanted.is_renewing else []
+            wanted.is_renewing = False
+            return [*renewed, *self._reopen(channel, wanted)]
         wanted.me = _own_id(authorization.channel_data) or self._user_id
         wanted.is_asked = True
         return (Send(encode_event("pusher:subscribe", _subscription(channel, authorization))),)
@@ -195,6 +213,7 @@ class ChannelsClient:
         if wanted.held is not None:
             self.unreadable_events += len(wanted.held)
             wanted.held = None
+        wanted.is_renewing = False
         return (SubscriptionFailed(channel, status, _clean(reason)),)
 
     def sign_in(self, socket_id: str, auth: str, user_data: str) -> Sequence[Action]:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from codewrap.errors import AuthError, CodewrapError, LocalProtocolError, TransportError
+from codewrap.protocol.grants import Grant
 from codewrap.transport.backoff import FIRST_S, LIMIT_S, STABLE_AFTER_S, Backoff
 from codewrap.transport.base import (
     Authorizer,
@@ -79,6 +80,7 @@ class _Link:
     pinged_at_s: float | None = None
     called_silent: bool = False
     waiting_since_s: dict[str, float] = field(default_factory=dict)
+    renewed_at_s: dict[str, float] = field(default_factory=dict)
     end: tuple[int | None, str] | None = None
 
 
@@ -114,6 +116,7 @@ class KeptSubscriber:
         self._timing = timing or Timing()
         self._random = random
         self._wanted: list[str] = []
+        self._renewals: dict[str, float] = {}
         self._lock = threading.RLock()
         self._nudge = threading.Event()
         self._closing = threading.Event()
@@ -134,16 +137,25 @@ class KeptSubscriber:
         for thread in self._threads:
             thread.start()
 
-    def subscribe(self, channel: str) -> None:
-        """Want ``channel`` from now on, over every reconnect."""
+    def subscribe(self, channel: str, *, renew_s: float | None = None) -> None:
+        """Want ``channel`` from now on, over every reconnect; ``renew_s``: have it authorized again so often."""
         with self._lock:
             if channel in self._wanted:
                 return
+            if renew_s is not None:
+                self._renewals[channel] = renew_s
             if len(self._wanted) >= MAX_CHANNELS:
                 raise LocalProtocolError(f"more than {MAX_CHANNELS} channels on one connection")
             self._wanted.append(channel)
             link = self._link
             sends = self._act(link, link.client.want(channel)) if link else []
+        self._write(link, sends)
+
+    def renew(self, channel: str) -> None:
+        """Have ``channel`` authorized again, by the authorizer's thread; `Renewed` or `SubscriptionFailed` follows."""
+        with self._lock:
+            link = self._link
+            sends = self._act(link, link.client.renew(channel)) if link else []
         self._write(link, sends)
 
     def send(self, channel: str, name: str, data: str) -> bool:
@@ -163,6 +175,11 @@ class KeptSubscriber:
         """The key of an encrypted channel, once authorized."""
         with self._lock:
             return self._link.client.shared_secret(channel) if self._link else None
+
+    def grant(self, channel: str) -> Grant | None:
+        """The leave to type that came with ``channel``, once authorized."""
+        with self._lock:
+            return self._link.client.grant(channel) if self._link else None
 
     def members(self, channel: str) -> tuple[Member, ...]:
         """Who is on a presence channel now; empty while not subscribed."""
@@ -250,7 +267,7 @@ class KeptSubscriber:
                 wait_s = self._mind_silence(link, now_s)
                 if wait_s <= 0:
                     return None, "the connection went dead"
-                wait_s = min(wait_s, self._mind_unanswered(link, now_s))
+                wait_s = min(wait_s, self._mind_unanswered(link, now_s), self._mind_renewals(link, now_s))
             self._nudge.wait(wait_s)
             self._nudge.clear()
         return link.end or (None, "closed")
@@ -291,6 +308,18 @@ class KeptSubscriber:
                     link.waiting_since_s[channel] = math.inf  # told once; should it come yet, it counts
                     self._tell(SubscriptionFailed(channel, None, "the broker does not answer"))
         return patience_s
+
+    def _mind_renewals(self, link: _Link, now_s: float) -> float:
+        """Have authorized again what is due. Returns when to look again."""
+        wait_s = math.inf
+        for channel, every_s in self._renewals.copy().items():
+            due_s = link.renewed_at_s.setdefault(channel, now_s) + every_s
+            if now_s >= due_s:
+                link.renewed_at_s[channel] = now_s
+                due_s = now_s + every_s
+                self.renew(channel)
+            wait_s = min(wait_s, due_s - now_s)
+        return wait_s
 
     def _leave(self, link: _Link) -> None:
         with self._lock:

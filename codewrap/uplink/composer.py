@@ -174,9 +174,10 @@ class Composer:
         if any(offset - self._acks_told.get(writer, 0) >= PROMPT_BYTES for writer, offset in acks.items()):
             self._ack_due_s = now_s
 
-    def notify(self, kind: str, text: str) -> None:
-        """A line for those who watch."""
-        self._notices.append(Notice(self._epoch, self._live, kind, text))
+    def notify(self, kind: str, text: str, writer: str = "") -> None:
+        """A line for those who watch; for the one alone who types as ``writer``, which nobody else hears of later."""
+        if self.watchers or not writer:
+            self._notices.append(Notice(self._epoch, self._live, kind, text, writer=writer))
 
     # -- the terminal's state ----------------------------------------------------------------------------------
 
@@ -184,6 +185,11 @@ class Composer:
     def lag_bytes(self) -> int:
         """How far the terminal's state is behind the log."""
         return self._follower.end - self._fed if self._screen is not None else 0
+
+    @property
+    def fed_to(self) -> int:
+        """Where the terminal's state stands."""
+        return self._fed
 
     def catch_up(self, most_bytes: int) -> bool:
         """Feed the terminal's state from the log, at most so many bytes; True when there is more."""

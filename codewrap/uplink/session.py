@@ -37,6 +37,7 @@ from codewrap.uplink.farewell import Farewell
 from codewrap.uplink.follower import LogFollower
 from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import InputPath, SecretOf, UplinkPlan
+from codewrap.uplink.portrait import Engine, portrait
 from codewrap.uplink.quickpath import QuickPath
 from codewrap.uplink.spending import CostPlan, Spending
 from codewrap.uplink.watchers import Watchers
@@ -110,6 +111,7 @@ class UplinkSession:
         self._output_secret: SecretOf = lambda _: None
         self._input_path: InputPath | None = None
         self._quick: QuickPath | None = None
+        self._engine: Engine | None = None
         self._farewell = Farewell(plan.watched, clock())
         self._asked_s = float("-inf")
         self._finishing = False
@@ -152,9 +154,14 @@ class UplinkSession:
         subscriber: Subscriber,
         output_secret: SecretOf,
         quick: QuickPath | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        """``output_secret`` gives the key of the output channel; it may block and raise CodewrapError."""
+        """``output_secret`` gives the key of the output channel; it may block and raise CodewrapError.
+
+        ``engine`` is the terminal's state that ``composer`` feeds; None on pipes.
+        """
         self._composer = composer
+        self._engine = engine
         self._quick = quick
         composer.key = quick.key if quick is not None else None
         self._publisher = publisher
@@ -238,6 +245,12 @@ class UplinkSession:
                 case Kind.LOG_ENDED:
                     reason = message.header["reason"]
                     self._composer.notify("log", f"what follows cannot be shown, the host's disk refuses it: {reason}")
+                case Kind.NOTIFY:
+                    self._composer.notify(message.header["kind"], message.header["text"], message.header["writer"])
+                    self._spending.hurry(self._clock())
+                case Kind.REDRAW if self._engine is not None:
+                    self._follower.refresh()
+                    self._host.send(portrait(self._composer, self._engine))
                 case Kind.FINISH:
                     self._follower.refresh()
                     self._follower.ended(message.header.get("code"), message.header.get("signal"))
@@ -287,7 +300,9 @@ class UplinkSession:
         while self._queue:
             event = self._queue.popleft()
             match event:
-                case Subscribed(channel=channel, members=members) if channel == self._presence_channel:
+                case Subscribed(channel=channel, members=members, me=me) if channel == self._presence_channel:
+                    if me:
+                        self._host.send(Message(Kind.OWN_USER, {"user": me.rpartition(".")[0]}))
                     self._watchers.clear()
                     for member in members:
                         self._watchers.add(member.user_id, member.info)

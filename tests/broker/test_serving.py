@@ -239,3 +239,13 @@ def test_a_hub_of_its_own_needs_neither_starlette_nor_versions_of_packages() -> 
     program = "import sys, codewrap.broker.serving; print([name in sys.modules for name in ('uvicorn', 'starlette', 'zipfile')])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[True, False, False]\n"
+
+
+def test_a_message_that_is_no_text_is_closed_with_1007_and_not_told_at_length(caplog: pytest.LogCaptureFixture) -> None:
+    with running_hub() as server, wire_client(server) as client:
+        client.socket.send(b"\xff\xfe", text=True)
+        with pytest.raises(ConnectionClosed) as closed:
+            client.socket.recv(timeout=WITHIN_S)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1007
+    assert caplog.text == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-FUZZ = 6_000
+FUZZ = 20_000
 EXAMPLES = 25
 
 

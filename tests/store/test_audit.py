@@ -357,6 +357,19 @@ def test_a_disk_that_is_full_when_a_file_begins_leaves_the_one_before_the_last(d
     whole(directory)
 
 
+def test_a_disk_that_is_full_from_the_start_leaves_nothing_that_would_be_missed(directory: Path) -> None:
+    clock = Clock()
+    log = AuditLog(directory, monotonic=clock)
+    with files_ending_at(50):
+        assert not log.write("input")
+    assert file_numbers(directory) == []
+    clock.now_s += RETRY_S
+    assert log.write("input")
+    log.close()
+    assert events(directory) == ["file", "lost", "input"]
+    whole(directory)
+
+
 def test_what_was_lost_is_said_at_the_end_if_no_line_follows(directory: Path) -> None:
     log = AuditLog(directory)
     log.write("input")

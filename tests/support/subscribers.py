@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from codewrap.protocol.grants import Grant
 from codewrap.transport.base import ConnectionState, Deliver, Member, StateChanged, Subscribed, SubscriberEvent
 
 WAIT_S = 15.0
@@ -27,6 +28,8 @@ class ScriptedSubscriber:
         self.deliver = deliver
         self.channels: list[str] = []
         self.secrets: dict[str, bytes] = {}
+        self.grants: dict[str, Grant] = {}
+        self.renewals: list[str] = []
         self.started = False
         self.closed = False
         self.takes = True
@@ -41,8 +44,11 @@ class ScriptedSubscriber:
             self.started = True
             self._changed.notify_all()
 
-    def subscribe(self, channel: str) -> None:
+    def subscribe(self, channel: str, *, renew_s: float | None = None) -> None:
         self.channels.append(channel)
+
+    def renew(self, channel: str) -> None:
+        self.renewals.append(channel)
 
     def send(self, channel: str, name: str, data: str) -> bool:
         with self._changed:
@@ -53,6 +59,9 @@ class ScriptedSubscriber:
 
     def shared_secret(self, channel: str) -> bytes | None:
         return self.secrets.get(channel)
+
+    def grant(self, channel: str) -> Grant | None:
+        return self.grants.get(channel)
 
     def close(self) -> None:
         self.closed = True

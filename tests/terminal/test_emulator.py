@@ -344,3 +344,12 @@ def test_pen_is_told_where_printing_depends_on_nothing_else(output: bytes, pen: 
     screen = Screen(Size(rows=3, cols=6))
     screen.feed(output)
     assert screen.pen() == pen
+
+
+def test_it_is_known_where_the_output_ends_in_the_midst_of_something() -> None:
+    screen = Screen(Size(rows=3, cols=10))
+    assert screen.unfinished == b""
+    screen.feed(b"a\x1b[3")
+    held = screen.unfinished
+    screen.feed(b"1mb")
+    assert (held, screen.unfinished) == (b"\x1b[3", b"")

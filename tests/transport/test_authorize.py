@@ -10,6 +10,9 @@ import urllib.parse
 import pytest
 
 from codewrap.errors import AuthError, ConfigError, TransportError
+from codewrap.protocol import grants
+from codewrap.protocol.grants import Grant
+from codewrap.protocol.sealing import shared_secret
 from codewrap.transport.authorize import HttpAuthorizer, SecretAuthorizer
 from codewrap.transport.base import AppCredentials, RetryLater
 from tests.support.web import Asked, WebServer, answer
@@ -17,10 +20,16 @@ from tests.support.web import Asked, WebServer, answer
 # Key, secret and signatures of Pusher's own documentation.
 DOCUMENTED = AppCredentials("3", "278d425bdf160c739803", "7ad3773142a6692b25b8")
 SOCKET = "1234.1234"
+WRITER = "anna.0123456789ab"
 
 
 def signer(master_key: bytes | None = None) -> SecretAuthorizer:
     return SecretAuthorizer(DOCUMENTED, master_key, lambda socket_id: (f"user-{socket_id}", {"role": "host"}))
+
+
+def granter(master_key: bytes | None) -> SecretAuthorizer:
+    """For writers, at the 1000th second."""
+    return SecretAuthorizer(DOCUMENTED, master_key, lambda _: (WRITER, {"role": "writer"}), lambda: 1000.9)
 
 
 class TestSecretAuthorizer:
@@ -45,6 +54,21 @@ class TestSecretAuthorizer:
     def test_what_cannot_be_signed_is_refused(self, channel: str) -> None:
         with pytest.raises(AuthError):
             signer().authorize(channel, SOCKET)
+
+    def test_whoever_may_hear_input_is_granted_what_a_server_would_grant(self) -> None:
+        signed = granter(b"m" * 32).authorize("private-input-a", SOCKET)
+        base_key = shared_secret("private-encrypted-input-a", b"m" * 32)
+        assert signed.grant == grants.make_grant(base_key, WRITER, 1900)
+        assert signed.shared_secret is None
+
+    @pytest.mark.parametrize(
+        "channel", ["private-command-a", "private-input-", "private-encrypted-input-a", "presence-a"]
+    )
+    def test_no_other_channel_brings_a_grant(self, channel: str) -> None:
+        assert granter(b"m" * 32).authorize(channel, SOCKET).grant is None
+
+    def test_without_a_master_key_there_is_nothing_to_grant(self) -> None:
+        assert granter(None).authorize("private-input-a", SOCKET).grant is None
 
     @pytest.mark.parametrize("socket_id", ["", "1", "1.2:private-other", "1.2\n", "x.y"])
     def test_a_socket_id_must_be_one(self, socket_id: str) -> None:
@@ -89,6 +113,15 @@ class TestHttpAuthorizer:
             authorizer.close()
         assert (signed.channel_data, signed.shared_secret) == ('{"user_id":"a"}', b"s" * 32)
 
+    def test_the_servers_grant_is_used(self) -> None:
+        said = {"auth": "k:s", "input_key": base64.b64encode(b"k" * 32).decode(), "writer": WRITER, "input_until": 1900}
+        with WebServer(lambda _: answer(json.dumps(said))) as server:
+            authorizer = asking(server)
+            signed = authorizer.authorize("private-input-a", SOCKET)
+            authorizer.close()
+        assert signed.grant == Grant(b"k" * 32, WRITER, 1900)
+        assert "kkkk" not in repr(signed)
+
     def test_several_questions_share_a_connection(self) -> None:
         with WebServer(lambda _: answer('{"auth":"k:s"}')) as server:
             authorizer = asking(server)
@@ -131,6 +164,11 @@ class TestHttpAuthorizer:
     @pytest.mark.parametrize(
         "said",
         ["", "[]", "{}", '{"auth":5}', '{"auth":"a","channel_data":{}}', '{"auth":"a","shared_secret":"c2hvcnQ="}',
+         '{"auth":"a","writer":"a.http"}', '{"auth":"a","input_until":1}',
+         '{"auth":"a","writer":"a.http","input_until":1,"input_key":"c2hvcnQ="}',
+         '{"auth":"a","writer":"a","input_until":1,"input_key":"a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="}',
+         '{"auth":"a","writer":"a.http","input_until":"1","input_key":"a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="}',
+         '{"auth":"a","writer":"a.http","input_until":0,"input_key":"a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="}',
          '{"auth":"a","shared_secret":"%"}', '{"auth":"a","shared_secret":5}', "<html>", "[" * 50_000],
     )  # fmt: skip
     def test_an_answer_that_is_no_authorization_is_refused(self, said: str) -> None:

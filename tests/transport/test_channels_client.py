@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from codewrap.errors import LocalProtocolError
+from codewrap.protocol.grants import Grant
 from codewrap.protocol.sealing import seal, shared_secret
 from codewrap.transport.base import (
     Authorization,
@@ -17,6 +18,7 @@ from codewrap.transport.base import (
     MemberAdded,
     MemberRemoved,
     Received,
+    Renewed,
     StateChanged,
     Subscribed,
     SubscriptionFailed,
@@ -280,6 +282,42 @@ class TestPresence:
         client.sign_in(SOCKET, "k:sig", '{"id":"anna"}')
         client.authorized("presence-a", SOCKET, Authorization("k:sig"))
         assert client.receive(succeeded("presence-a", "{}")) == (Subscribed("presence-a", (), "anna"),)
+
+
+class TestRenewals:
+    OLD, NEW = (Authorization("k:sig", grant=Grant(bytes([number]) * 32, "a.http", number)) for number in (1, 2))
+
+    def test_what_came_before_is_kept_until_there_is_something_new(self) -> None:
+        client = subscribed_to("private-a", self.OLD)
+        assert client.renew("private-a") == (Authorize("private-a", SOCKET),)
+        assert client.renew("private-a") == (), "one is under way"
+        assert client.grant("private-a") == self.OLD.grant
+        assert client.authorized("private-a", SOCKET, self.NEW) == [Renewed("private-a")]
+        assert client.grant("private-a") == self.NEW.grant
+        assert client.renew("private-a") == (Authorize("private-a", SOCKET),)
+
+    def test_a_refusal_is_told_and_another_may_be_asked_for(self) -> None:
+        client = subscribed_to("private-a", self.OLD)
+        client.renew("private-a")
+        (failed,) = client.refused("private-a", SOCKET, 403, "watch only")
+        assert failed == SubscriptionFailed("private-a", 403, "watch only")
+        assert client.renew("private-a") == (Authorize("private-a", SOCKET),)
+
+    def test_what_is_not_subscribed_is_not_renewed(self) -> None:
+        client = ChannelsClient(["private-a"])
+        assert client.renew("private-a") == ()
+        client.receive(established())
+        assert client.renew("private-a") == ()
+        assert client.renew("private-b") == ()
+        assert client.grant("private-a") is None
+
+    def test_a_new_key_of_an_encrypted_channel_is_told_of_before_what_it_opens(self) -> None:
+        channel = "private-encrypted-a"
+        client = subscribed_to(channel, Authorization("k:sig", None, OTHER_KEY))
+        client.renew(channel)
+        client.receive(frame("output", seal("1", KEY, NONCE), channel))
+        told = client.authorized(channel, SOCKET, Authorization("k:sig", None, KEY))
+        assert told == [Renewed(channel), Received(channel, "output", "1")]
 
 
 class TestEncrypted:

@@ -11,12 +11,14 @@ from contextlib import contextmanager
 import pytest
 
 from codewrap.errors import AuthError, LocalProtocolError, TransportError
+from codewrap.protocol.grants import Grant
 from codewrap.transport.base import (
     Authorization,
     Authorizer,
     ClientEventsRefused,
     ConnectionState,
     Received,
+    Renewed,
     RetryLater,
     Silence,
     StateChanged,
@@ -411,3 +413,55 @@ def test_closing_what_was_never_started_is_fine() -> None:
     subscriber.close()
     subscriber.start()
     assert not any(thread.name.startswith("subscriber-") and thread.is_alive() for thread in subscriber._threads)
+
+
+OLD, NEW = Grant(b"o" * 32, "a.http", 1), Grant(b"n" * 32, "a.http", 2)
+
+
+def test_a_grant_is_renewed_off_the_callers_thread_and_the_old_one_is_known_meanwhile() -> None:
+    wires, deliveries = Wires(), Deliveries()
+    authorizer = ScriptedAuthorizer(
+        Authorization("k:1.1", grant=OLD), TransportError("s", "away"), Authorization("k:1.1", grant=NEW)
+    )
+    with kept(wires, deliveries, authorizer) as subscriber:
+        assert subscriber.grant("private-a") is None
+        subscriber.subscribe("private-a")
+        subscriber.renew("private-a")
+        wire = wires.next()
+        work(wire, "private-a")
+        deliveries.wait_for(Subscribed)
+        authorizer.may_answer.clear()
+        for _ in range(3):
+            subscriber.renew("private-a")
+        assert subscriber.grant("private-a") == OLD
+        authorizer.may_answer.set()
+        deliveries.wait_for(Renewed)
+        assert subscriber.grant("private-a") == NEW
+        wire.ends()
+    assert len(authorizer.asked) == 3, "one renewal at a time, and again after a server that was away"
+    assert set(authorizer.threads) == {"subscriber-authorizer"}
+
+
+def test_a_renewal_that_is_refused_is_told_and_the_subscription_stays() -> None:
+    wires, deliveries = Wires(), Deliveries()
+    authorizer = ScriptedAuthorizer(Authorization("k:1.1", grant=OLD), AuthError("s", "revoked", status=401))
+    with kept(wires, deliveries, authorizer) as subscriber:
+        subscriber.subscribe("private-a")
+        wire = wires.next()
+        work(wire, "private-a")
+        deliveries.wait_for(Subscribed)
+        subscriber.renew("private-a")
+        assert deliveries.wait_for(SubscriptionFailed).status == 401
+        assert subscriber.send("private-a", "client-x", "{}")
+        subscriber.renew("private-a")
+        deliveries.wait_for(Renewed)
+
+
+def test_a_channel_that_is_to_be_renewed_is_authorized_again_and_again() -> None:
+    wires, deliveries, authorizer = Wires(), Deliveries(), ScriptedAuthorizer()
+    with kept(wires, deliveries, authorizer) as subscriber:
+        subscriber.subscribe("private-a", renew_s=0.01)
+        wire = wires.next()
+        work(wire, "private-a")
+        for _ in range(3):
+            deliveries.wait_for(Renewed)

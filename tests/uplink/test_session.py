@@ -85,8 +85,9 @@ class Bench:
         self.session = UplinkSession(self.plan, host, log.follower, self._wake, lambda: self.now_s, spending)
         self.subscriber.deliver = self.session.deliver
         limits = limits or BrokerLimits()
-        self.composer = Composer("run", log.follower, Screen(SIZE) if pty else None, SIZE, limits, sealed=encrypted)
-        self.session.begin(self.composer, self.publisher, self.subscriber, self._secret)
+        engine = Screen(SIZE) if pty else None
+        self.composer = Composer("run", log.follower, engine, SIZE, limits, sealed=encrypted)
+        self.session.begin(self.composer, self.publisher, self.subscriber, self._secret, engine=engine)
 
     def close(self) -> None:
         self.ours.close()
@@ -383,6 +384,33 @@ def test_acknowledgements_go_out_with_the_echo_or_alone(bench: Bench) -> None:
     assert wait_s <= ACK_DELAY_S
     bench.steps(ACK_DELAY_S)
     assert bench.published() == [Acked("run", {"w": 2})]
+
+
+def test_the_host_is_told_whose_session_it_is(bench: Bench) -> None:
+    bench.subscriber.tells(Subscribed(PRESENCE, (HOST, ANNA), "anna.0123456789ab"))
+    bench.steps()
+    assert [message.header for message in bench.heard(Kind.OWN_USER)] == [{"user": "anna"}]
+
+
+def test_a_notice_for_one_writer_goes_out_at_once_and_to_nobody_who_comes_later(bench: Bench) -> None:
+    bench.says(Message(Kind.NOTIFY, {"kind": "asked", "text": "wait", "writer": "w"}))
+    bench.connects(ANNA)
+    assert [frame for frame in bench.published() if isinstance(frame, Notice)] == []
+    bench.says(Message(Kind.NOTIFY, {"kind": "asked", "text": "wait", "writer": "w"}))
+    bench.steps()
+    assert bench.published() == [Notice("run", 0, "asked", "wait", writer="w")]
+
+
+def test_the_host_is_told_what_its_terminal_shows(bench: Bench) -> None:
+    bench.log.out(b"hello")
+    bench.says(Message(Kind.REDRAW))
+    (told,) = bench.heard(Kind.PICTURE)
+    assert (told.header["offset"], told.header["top"]) == (5, "hello\x1b[m")
+
+
+def test_on_pipes_there_is_no_picture(on_pipes: Bench) -> None:
+    on_pipes.says(Message(Kind.REDRAW))
+    assert on_pipes.heard(Kind.PICTURE) == []
 
 
 def test_a_keystroke_passes_while_a_publish_hangs(bench: Bench) -> None:

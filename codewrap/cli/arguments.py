@@ -1,0 +1,58 @@
+"""This process's own argument list, which everybody on the machine can read (`ps`): the token of a link is taken out of it.
+
+Called before anything else is imported, by `entry.py`: what is imported here, a token waits for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import stat
+import sys
+
+# In a token's place: the descriptor that it can be read from, once.
+_MARK = re.compile(r"fd=([0-9]{1,4})")
+# What a pipe that nobody reads yet holds in any case (POSIX), and more than any token of ours has.
+MAX_TOKEN_BYTES = 4096
+
+
+def conceal() -> None:
+    """Where an argument of `attach` holds a token, become this program anew, with the token in a pipe. Else return."""
+    if sys.argv[1:2] != ["attach"] or not sys.executable:
+        return
+    words = [sys.executable, *sys.orig_argv[1:]]
+    changed = False
+    for at in range(len(words) - len(sys.argv) + 2, len(words)):
+        address, _, token = words[at].partition("#")
+        if token and "://" in address and not _MARK.fullmatch(token):
+            words[at] = f"{address}#fd={_in_a_pipe(token)}"
+            changed = True
+    if changed:
+        os.execv(sys.executable, words)  # noqa: S606  (that is the point)
+
+
+def concealed(fragment: str) -> str | None:
+    """The token that `conceal` put elsewhere, or ``fragment`` itself; None where it cannot be read (any more)."""
+    mark = _MARK.fullmatch(fragment)
+    if mark is None:
+        return fragment
+    fd = int(mark[1])
+    try:
+        if fd < 3 or not stat.S_ISFIFO(os.fstat(fd).st_mode):
+            return None
+        with os.fdopen(fd, "rb") as pipe:
+            return pipe.read(MAX_TOKEN_BYTES).decode(errors="replace")
+    except OSError:
+        return None
+
+
+def _in_a_pipe(token: str) -> int:
+    """The end to read from, which outlives `exec`. It takes the place of no standard stream, were one closed."""
+    low = os.pipe()
+    reads, writes = (fcntl.fcntl(end, fcntl.F_DUPFD, 3) for end in low)
+    for end in low:
+        os.close(end)
+    os.write(writes, os.fsencode(token)[:MAX_TOKEN_BYTES])
+    os.close(writes)
+    return reads
