@@ -1,18 +1,144 @@
-"""How often somebody may: failed authentications by address, events by session. In memory and bounded; time is an argument.
+"""How often somebody may ask for what: by session, by token and by address. Counts with the `limits` library.
 
-One copy of `serve-auth` counts for itself. A store shared by several copies takes the place of these two classes.
+Each copy of the server counts for itself, in memory. Of a counter that reaches an eighth of its limit it tells the shared storage
+and hears what the others counted: so ordinary use costs no question to a store, and copies together let through little more than
+the limit (an eighth of it for each copy beside the first, and what is asked within TELL_EVERY_S).
 """
 
 from __future__ import annotations
 
-import ipaddress
 import math
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from limits import RateLimitItem, RateLimitItemPerSecond
+from limits.aio.storage import Storage
+from limits.aio.strategies import FixedWindowRateLimiter
+
+from codewrap.server.counting import TRACKED, MemoryStorage
+from codewrap.server.guessing import address_group
+from codewrap.server.refusals import too_many
+
+TOLD_FROM = 8  # an eighth
+TELL_EVERY_S = 0.3
+SOCKETS_PER_USER = 100
+AUTHORIZATIONS_PER_SOCKET = 12  # a viewer has six, and all again when it reconnects
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is asked for, and how often one session, token and address may; None: any number. ``name`` is a word for programs."""
+
+    name: str
+    what: str
+    session: RateLimitItem | None = None
+    token: RateLimitItem | None = None
+    address: RateLimitItem | None = None
+
+
+def _times(amount: int, seconds: int) -> RateLimitItem:
+    return RateLimitItemPerSecond(amount, seconds, namespace="codewrap")
+
+
+# Windows of two seconds where somebody types: who is told to wait waits for the window's end.
+INPUTS = Kind("inputs", "inputs", _times(120, 2), _times(240, 2), _times(1200, 2))
+SYNCS = Kind("syncs", "requests for screens or bytes", _times(40, 2), _times(80, 2), _times(400, 2))
+OPENINGS = Kind("openings", "openings of sessions", token=_times(600, 60), address=_times(1200, 60))
+REDEEMINGS = Kind("redeemings", "links redeemed", address=_times(120, 60))
+
+
+def authorizations(sockets_per_user: int = SOCKETS_PER_USER) -> Kind:
+    """Of channels and sign-ins: enough for all of a user's sockets to come back at once."""
+    by_token = max(1200, AUTHORIZATIONS_PER_SOCKET * sockets_per_user)
+    return Kind("authorizations", "authorizations", token=_times(by_token, 60), address=_times(max(6000, by_token), 60))
+
+
+def new_sockets(sockets_per_user: int = SOCKETS_PER_USER) -> Kind:
+    """Of a user, where the broker is another one, which is not asked how many of them are open still."""
+    return Kind("sockets", "new sockets", token=_times(sockets_per_user, 60))
+
+
+@dataclass(slots=True)
+class _Told:
+    amount: int = 0
+    at_s: float = float("-inf")
+    barred_until: float = 0.0
+
+
+class Limits:
+    """Owned by the server's event loop. ``clock`` is seconds since 1970; ``on_hit`` is told of each refusal: kind and by what."""
+
+    def __init__(
+        self,
+        shared: Storage | None = None,
+        on_hit: Callable[[str, str], None] = lambda _kind, _by: None,
+        clock: Callable[[], float] = time.time,
+        tracked: int = TRACKED,
+    ) -> None:
+        self._own = FixedWindowRateLimiter(MemoryStorage(clock, tracked))
+        self._shared = FixedWindowRateLimiter(shared) if shared is not None else None
+        self._on_hit = on_hit
+        self._clock = clock
+        self._tracked = tracked
+        self._told: OrderedDict[str, _Told] = OrderedDict()
+
+    async def take(self, kind: Kind, *, session: str = "", token: str = "", address: str = "") -> None:
+        """Count one by each that is named. Raises Refusal (429) with the seconds to wait."""
+        for item, by, subject in (
+            (kind.session, "session", session),
+            (kind.token, "token", token),
+            (kind.address, "address", address_group(address) if address else ""),
+        ):
+            if item is not None and subject:
+                wait_s = await self._wait_s(item, kind.name, by, subject)
+                if wait_s is not None:
+                    self._on_hit(kind.name, by)
+                    raise too_many(f"too many {kind.what} by this {by}", wait_s)
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    async def _wait_s(self, item: RateLimitItem, *names: str) -> int | None:
+        if not await self._own.hit(item, *names):
+            return self._left_s((await self._own.get_window_stats(item, *names)).reset_time)
+        if self._shared is None:
+            return None
+        used = item.amount - (await self._own.get_window_stats(item, *names)).remaining
+        return await self._tell(self._shared, item, names, used)
+
+    async def _tell(self, shared: FixedWindowRateLimiter, item: RateLimitItem, names: tuple[str, ...], used: int) -> int | None:
+        """Tell of what was not told yet, where it is worth it; the wait that others' counts make necessary."""
+        if used * TOLD_FROM < item.amount:
+            return None
+        told = self._told_of("/".join(names))
+        now_s = self._clock()
+        if told.barred_until > now_s:
+            return self._left_s(told.barred_until)
+        if now_s - told.at_s < TELL_EVERY_S:
+            return None
+        untold = used - told.amount if used > told.amount else used  # fewer: a new window of ours
+        told.amount, told.at_s = used, now_s
+        if await shared.hit(item, *names, cost=untold):
+            return None
+        told.barred_until = (await shared.get_window_stats(item, *names)).reset_time
+        return self._left_s(told.barred_until)
+
+    def _told_of(self, name: str) -> _Told:
+        told = self._told.pop(name, None) or _Told()
+        self._told[name] = told
+        if len(self._told) > self._tracked:
+            self._told.popitem(last=False)
+        return told
+
+    def _left_s(self, until: float) -> int:
+        return max(1, math.ceil(until - self._clock()))
+
 
 MAX_FAILURES = 10
 FAILURE_WINDOW_S = 60.0
-TRACKED = 4096  # the oldest is forgotten beyond it: an attacker with more addresses than that is not stopped by address
+_FEW = 4096  # the oldest is forgotten beyond it: an attacker with more addresses than that is not stopped by address
 
 
 @dataclass(slots=True)
@@ -24,7 +150,7 @@ class _Count:
 class Failures:
     """Counts failed authentications by address: MAX_FAILURES within FAILURE_WINDOW_S, then none is tried until it is over."""
 
-    def __init__(self, limit: int = MAX_FAILURES, window_s: float = FAILURE_WINDOW_S, tracked: int = TRACKED) -> None:
+    def __init__(self, limit: int = MAX_FAILURES, window_s: float = FAILURE_WINDOW_S, tracked: int = _FEW) -> None:
         self._limit = limit
         self._window_s = window_s
         self._tracked = tracked
@@ -32,14 +158,14 @@ class Failures:
 
     def wait_s(self, address: str, now_s: float) -> int | None:
         """Whole seconds until ``address`` may try again; None where it may now."""
-        count = self._current(_group(address), now_s)
+        count = self._current(address_group(address), now_s)
         if count is None or count.failures < self._limit:
             return None
         return max(1, math.ceil(count.since_s + self._window_s - now_s))
 
     def add(self, address: str, now_s: float) -> None:
         """One more failure."""
-        group = _group(address)
+        group = address_group(address)
         count = self._current(group, now_s)
         if count is None:
             self._counts[group] = _Count(1, now_s)
@@ -68,7 +194,7 @@ class _Bucket:
 class Rate:
     """Token buckets by name: ``burst`` at once, then ``per_s`` a second."""
 
-    def __init__(self, per_s: float, burst: int, tracked: int = TRACKED) -> None:
+    def __init__(self, per_s: float, burst: int, tracked: int = _FEW) -> None:
         self._per_s = per_s
         self._burst = burst
         self._tracked = tracked
@@ -89,16 +215,3 @@ class Rate:
 
     def __len__(self) -> int:
         return len(self._buckets)
-
-
-def _group(address: str) -> str:
-    """Addresses that one customer of a provider has: a whole /64 of IPv6."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.IPv6Address(int(parsed) >> 64 << 64))
-    return str(parsed)

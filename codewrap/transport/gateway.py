@@ -1,9 +1,13 @@
-"""`serve-auth`'s HTTP API as a client: its configuration, a session's credentials, and input without a broker's client events."""
+"""`serve-auth`'s HTTP API as a client: its configuration, a session's credentials, input without a broker's client events,
+tokens and links.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import urllib.parse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from codewrap.errors import TransportError
@@ -14,6 +18,8 @@ from codewrap.transport.webclient import Answer, WebClient, check_token, explain
 API_VERSION = 1
 GATEWAY_TIMEOUT_S = 8.0
 _Field = TypeVar("_Field", str, int, bool)
+# What the server tells of a token or a link, by its own names (`docs/protocol.md`). Never the token itself.
+Facts = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +44,32 @@ class OpenedSession:
     expires_at: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new token, which is said this once, and what is known of it."""
+
+    token: str = field(repr=False)
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """What a link was exchanged for: a token for ``session``, good until ``expires_at`` (Unix time). ``role`` as in `roles.py`."""
+
+    token: str = field(repr=False)
+    session: str
+    role: str
+    expires_at: int
+
+
 class GatewayClient:
     """Calls `serve-auth` with a bearer token, which never gets into a repr, log or error. Owned by one thread at a time."""
 
-    def __init__(self, url: str, token: str, *, timeout_s: float = GATEWAY_TIMEOUT_S) -> None:
+    def __init__(self, url: str, token: str, *, timeout_s: float = GATEWAY_TIMEOUT_S, prepares: bool | None = None) -> None:
+        """``prepares``: as for `WebClient`; False has it start no thread."""
         self._token = check_token(token)
         self._origin = Origin.parse(url)
-        self._web = WebClient(self._origin, timeout_s=timeout_s)
+        self._web = WebClient(self._origin, timeout_s=timeout_s, prepares=prepares)
 
     def __repr__(self) -> str:
         return f"GatewayClient({self._origin.label!r})"
@@ -85,6 +110,45 @@ class GatewayClient:
         """Ask the host of session ``name`` for what is missing."""
         self._call("POST", "/api/commands/sync", {"sessionId": name, "frame": frame})
 
+    def create_token(self, user: str, role: str, sessions: Sequence[str], lifetime_s: int) -> Issued:
+        """A token of ``user``, for sessions that fit one of these patterns (none: all)."""
+        body: Facts = {"user": user, "role": role, "sessions": list(sessions), "lifetimeS": lifetime_s}
+        return self._issued(self._call("POST", "/api/tokens", body))
+
+    def tokens(self) -> list[Facts]:
+        """All that have not expired, oldest first."""
+        said = self._call("GET", "/api/tokens").get("tokens")
+        if not isinstance(said, list) or not all(isinstance(facts, dict) for facts in said):
+            raise self._nonsense()
+        return said
+
+    def revoke_token(self, token_id: str) -> None:
+        """End one token, and what it was exchanged for."""
+        self._call("DELETE", f"/api/tokens/{urllib.parse.quote(token_id, safe='')}")
+
+    def revoke_user(self, user: str) -> None:
+        """End all tokens of ``user`` that were issued up to now."""
+        self._call("POST", "/api/revocations", {"user": user})
+
+    def whoami(self) -> Facts:
+        """Whose the bearer's token is, and what it allows."""
+        return self._call("GET", "/api/whoami")
+
+    def share(self, name: str, lifetime_s: int, *, write: bool, once: bool) -> Issued:
+        """The token of a link to session ``name``."""
+        body: Facts = {"sessionId": name, "write": write, "once": once, "lifetimeS": lifetime_s}
+        return self._issued(self._call("POST", "/api/shares", body))
+
+    def redeem(self) -> Redeemed:
+        """What our token, which is a link's, is good for; one of a link for one use is void from then on."""
+        said = self._call("POST", "/api/shares/redeem", {"token": self._token}, bearer=False)
+        return Redeemed(
+            check_token(self._get(said, "token", str)),
+            self._get(said, "sessionId", str),
+            self._get(said, "role", str),
+            self._get(said, "expiresAt", int),
+        )
+
     def health(self) -> dict[str, object]:
         """What the server says of itself."""
         return self._call("GET", "/healthz")
@@ -93,8 +157,12 @@ class GatewayClient:
         """Release the connection. Never raises."""
         self._web.close()
 
-    def _call(self, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, object]:
-        headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
+    def _issued(self, said: Facts) -> Issued:
+        return Issued(check_token(self._get(said, "token", str)), {name: said[name] for name in said if name != "token"})
+
+    def _call(self, method: str, path: str, body: Facts | None = None, *, bearer: bool = True) -> Facts:
+        headers = {"Authorization": f"Bearer {self._token}"} if bearer else {}
+        headers["Accept"] = "application/json"
         if body is not None:
             headers["Content-Type"] = "application/json"
         answer = self._web.request(method, path, json.dumps(body).encode() if body is not None else b"", headers)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from codewrap.errors import AuthError, TransportError
+from codewrap.errors import AuthError, ConfigError, TransportError
 from codewrap.transport.base import AppCredentials, Endpoint, RetryLater
-from codewrap.transport.gateway import GatewayClient, GatewayConfig
+from codewrap.transport.gateway import GatewayClient, GatewayConfig, Issued, Redeemed
 from tests.support.web import WebServer, answer
 
 CONFIG = {
@@ -141,3 +141,95 @@ def test_html_is_not_taken_for_an_answer() -> None:
 
 def test_the_token_is_in_no_repr() -> None:
     assert "hush" not in repr(GatewayClient("https://codewrap.example", "hush"))
+
+
+FACTS = {"tokenId": "ab", "user": "alice", "role": "viewer", "sessions": ["build-*"], "expiresAt": 1700000000}
+
+
+@pytest.mark.parametrize(
+    ("call", "target", "body"),
+    [
+        (
+            lambda c: c.create_token("alice", "viewer", ["build-*"], 3600),
+            "/under/api/tokens",
+            {"user": "alice", "role": "viewer", "sessions": ["build-*"], "lifetimeS": 3600},
+        ),
+        (
+            lambda c: c.share("build", 60, write=True, once=False),
+            "/under/api/shares",
+            {"sessionId": "build", "write": True, "once": False, "lifetimeS": 60},
+        ),
+    ],
+)
+def test_what_is_issued_comes_apart_from_what_is_known_of_it(
+    call: Callable[[GatewayClient], Issued], target: str, body: object
+) -> None:
+    with said({**FACTS, "token": "hush.hush"}, 201) as server:
+        client = client_of(server)
+        issued = call(client)
+        client.close()
+    assert (issued.token, issued.facts) == ("hush.hush", FACTS)
+    assert "hush" not in repr(issued)
+    assert (server.asked[0].method, server.asked[0].target, json.loads(server.asked[0].body)) == ("POST", target, body)
+    assert server.asked[0].headers["authorization"] == "Bearer hush-token"
+
+
+@pytest.mark.parametrize(
+    ("call", "asked"),
+    [
+        (lambda c: c.revoke_token("ab/c"), ("DELETE", "/under/api/tokens/ab%2Fc", b"")),
+        (lambda c: c.revoke_user("alice"), ("POST", "/under/api/revocations", b'{"user": "alice"}')),
+        (lambda c: c.whoami(), ("GET", "/under/api/whoami", b"")),
+    ],
+)
+def test_tokens_are_revoked_and_told_about(call: Callable[[GatewayClient], object], asked: tuple[str, str, bytes]) -> None:
+    with said(FACTS) as server:
+        client = client_of(server)
+        assert call(client) in (None, FACTS)
+        client.close()
+    assert (server.asked[0].method, server.asked[0].target, server.asked[0].body) == asked
+
+
+def test_tokens_are_listed() -> None:
+    with said({"tokens": [FACTS, FACTS]}) as server:
+        client = client_of(server)
+        assert client.tokens() == [FACTS, FACTS]
+        client.close()
+
+
+def test_a_link_is_redeemed_by_its_token_alone() -> None:
+    with said({"token": "hush.hush", "sessionId": "build", "role": "writer", "expiresAt": 1700000000}) as server:
+        client = client_of(server)
+        redeemed = client.redeem()
+        client.close()
+    assert redeemed == Redeemed("hush.hush", "build", "writer", 1700000000)
+    assert "hush" not in repr(redeemed)
+    assert json.loads(server.asked[0].body) == {"token": "hush-token"}
+    assert "authorization" not in server.asked[0].headers
+
+
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        (lambda c: c.tokens(), {}),
+        (lambda c: c.tokens(), {"tokens": ["x"]}),
+        (lambda c: c.create_token("a", "viewer", [], 1), FACTS),
+        (lambda c: c.redeem(), {"token": "t", "sessionId": "build", "role": "writer", "expiresAt": "soon"}),
+        (lambda c: c.redeem(), {"token": "t", "sessionId": ["build"], "role": "writer", "expiresAt": 1}),
+    ],
+)
+def test_what_is_no_token_and_no_list_is_refused(call: Callable[[GatewayClient], object], body: object) -> None:
+    with said(body) as server:
+        client = client_of(server)
+        with pytest.raises(TransportError, match="serve-auth"):
+            call(client)
+        client.close()
+
+
+def test_a_token_that_would_break_a_header_is_refused_unsaid() -> None:
+    with said({**FACTS, "token": "hush\r\nX: y"}, 201) as server:
+        client = client_of(server)
+        with pytest.raises(ConfigError) as failed:
+            client.share("build", 60, write=False, once=True)
+        client.close()
+    assert "hush" not in str(failed.value)
