@@ -38,6 +38,7 @@ THIRD_PARTY = {
     "typer": {"cli/"},
     "rich": {"cli/"},
     "dotenv": {"config.py"},
+    "segno": {"cli/picture.py"},
     "jwt": {"server/oidc.py", "server/oidckeys.py"},
     "starlette": {"broker/", "server/", "cli/serving.py"},
     "sqlalchemy": {"server/stores/"},

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from codewrap import config
-from codewrap.cli import console, environment
+from codewrap.cli import console, environment, links
 from codewrap.cli.environment import Environment
-from codewrap.config import Mode, Settings
+from codewrap.config import Gateway, Mode, Settings
 from codewrap.errors import EXIT_NOT_ATTACHED, AuthError, CodewrapError, SessionNotFound, TransportError
 from codewrap.protocol.channels import check_session_name
 from codewrap.store import files
@@ -47,7 +47,12 @@ def complete_session(incomplete: str) -> list[str]:
 
 
 def attach(
-    session: Annotated[str, typer.Argument(metavar="SESSION", help="Name of the session.", autocompletion=complete_session)],
+    session: Annotated[
+        str,
+        typer.Argument(
+            metavar="SESSION", help="Name of the session, or a link to one; - reads it.", autocompletion=complete_session
+        ),
+    ],
     read_only: Annotated[bool, typer.Option("--read-only", "-r", envvar="CODEWRAP_READ_ONLY", help="Watch only.")] = False,
     detach_keys: Annotated[
         str, typer.Option(envvar="CODEWRAP_DETACH_KEYS", help='Keys that detach, such as "ctrl-p,ctrl-q", or "none".')
@@ -73,29 +78,49 @@ def attach(
     """
     options = AttachOptions(read_only, detach_keys, raw, allow_clipboard, not no_encrypt, quiet, predict)
     here = environment.current()
-    name = check_session_name(session, "SESSION")
     try:
-        status = Attachment(name, options, here, config.load(here.values, mode, tls=tls)).run()
+        if links.is_link(session):
+            attachment = _by_link(links.read(session, plain=tls is False), options, here)
+        else:
+            name = check_session_name(session, "SESSION")
+            attachment = Attachment(name, options, here, config.load(here.values, mode, tls=tls))
+        status = attachment.run()
     except (TransportError, AuthError) as error:
         console.fail(error)
         status = EXIT_NOT_ATTACHED
     console.leave(status)
 
 
-class Attachment:
-    """One invocation: find, connect, run, report."""
+def _by_link(link: links.Link, options: AttachOptions, here: Environment) -> Attachment:
+    """To the link's server, whatever is configured here. Raises AuthError, TransportError."""
+    from codewrap.cli import joining
+    from codewrap.viewer.keys import parse_detach_keys
+    from codewrap.viewer.localecho import parse_predict
 
-    def __init__(self, name: str, options: AttachOptions, here: Environment, settings: Settings) -> None:
+    # A link may work once: that is not for an option that was mistyped.
+    parse_detach_keys(options.detach_keys)
+    parse_predict(options.predict)
+    joined = joining.join(link, here.values, quiet=options.quiet)
+    options = replace(options, read_only=options.read_only or not joined.may_type)
+    return Attachment(joined.session, options, here, joined.gateway)
+
+
+class Attachment:
+    """One invocation: find, connect, run, report. ``way``: what is configured, or the one server to go through."""
+
+    def __init__(self, name: str, options: AttachOptions, here: Environment, way: Settings | Gateway) -> None:
         from codewrap.viewer.keys import parse_detach_keys
         from codewrap.viewer.localecho import parse_predict
 
         self._name = name
         self._options = options
         self._here = here
-        self._settings = settings
+        self._way = way
         self._detach_keys = parse_detach_keys(options.detach_keys)
         self._predict = parse_predict(options.predict)
         self._record: SessionRecord | None = None
+        if isinstance(way, Gateway):
+            return
         with contextlib.suppress(CodewrapError):  # without a private directory there are no sessions of ours to find
             self._record = SessionStore(files.runtime_directory(here.values)).find(name)
 
@@ -164,7 +189,9 @@ class Attachment:
 
         user = environment.user_name(self._here.values)
         role = "viewer" if self._read_only else "writer"
-        record, settings = self._record, self._settings
+        record, settings = self._record, self._way
+        if isinstance(settings, Gateway):
+            return connections.gateway_viewer(settings, self._name, user, role, deliver)
         if record is not None and record.hub is not None:
             return connections.direct_viewer(connections.Access.to_hub(record.hub), user, role, deliver)
         mode = Mode(record.mode) if record is not None else settings.mode

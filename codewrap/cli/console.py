@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from typing import Any, NoReturn
 
 from codewrap.errors import EXIT_USAGE, CodewrapError
@@ -94,6 +95,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def moment(unix_s: float) -> str:
+    """A time as people here say it: 2026-11-23 14:05."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(unix_s))
 
 
 def leave(status: int) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import sys
@@ -88,6 +87,8 @@ def _asked(prompt: str) -> str:
     """What is typed at the terminal, without echo."""
     if not os.isatty(0):
         raise ConfigError(_SETTING, "has no token behind a #, and nobody can be asked", "quote the whole link")
+    import getpass
+
     try:
         return getpass.getpass(prompt, sys.stderr)
     except EOFError:

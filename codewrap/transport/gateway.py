@@ -54,7 +54,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Redeemed:
-    """What a link was exchanged for: a token for ``session``, good until ``expires_at`` (Unix time). ``role`` as in `roles.py`."""
+    """What a link was exchanged for: a token for ``session``, good until ``expires_at`` (Unix time)."""
 
     token: str = field(repr=False)
     session: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -85,3 +86,13 @@ def test_counts(number: float, said: str) -> None:
 )
 def test_durations(seconds: float, said: str) -> None:
     assert console.duration(seconds) == said
+
+
+def test_a_moment_is_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC-2")
+    time.tzset()
+    try:
+        assert console.moment(1_700_000_000) == "2023-11-15 00:13"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
