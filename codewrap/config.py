@@ -52,6 +52,8 @@ PUSHER_EVENT_BYTES = 10_240
 PUSHER_CLIENT_EVENTS_PER_S = 10
 SOKETI_EVENT_BYTES = 100_000
 MAX_TOKEN_CHARACTERS = 4096
+AUDIT_FILE_BYTES = 16 * 1024 * 1024
+AUDIT_FILES = 8
 # As people write them, in seconds; a month is 30 days.
 _PERIODS_S = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86_400.0, "day": 86_400.0}
 _PERIODS_S["month"] = 30 * 86_400.0
@@ -197,6 +199,19 @@ def parse_budget(name: str, value: str) -> Budget:
     if messages < LEAST_BUDGET:
         raise ConfigError(name, f"is less than {LEAST_BUDGET} messages", "an event costs one message and one for each viewer")
     return Budget(messages, _PERIODS_S[found[3]], value)
+
+
+def audit_limits(values: Mapping[str, str]) -> tuple[int, int]:
+    """How large a file of an audit log grows, in bytes, and how many files are kept. Raises ConfigError."""
+    size, files = (
+        values.get("CODEWRAP_AUDIT_BYTES") or str(AUDIT_FILE_BYTES),
+        values.get("CODEWRAP_AUDIT_FILES") or str(AUDIT_FILES),
+    )
+    if not _is_number(size, 65_536, 2**32):
+        raise ConfigError("CODEWRAP_AUDIT_BYTES", "is not a size in bytes", f"use 65536 to {2**32}")
+    if not _is_number(files, 2, 1000):
+        raise ConfigError("CODEWRAP_AUDIT_FILES", "is not a number of files", "use 2 to 1000")
+    return int(size), int(files)
 
 
 class _Reader:

@@ -21,6 +21,7 @@ from codewrap.config import (
     Gateway,
     Mode,
     Settings,
+    audit_limits,
     check_token,
     check_url,
     child_environment,
@@ -610,6 +611,28 @@ def test_every_setting_that_is_secret_is_kept_from_the_child() -> None:
     names = {"AUTH_TOKEN", "CODEWRAP_TOKEN", "SOKETI_SERVICE_SECRET", "PUSHER_SECRET", "PUSHER_ENCRYPTION_MASTER_KEY_BASE64"}
     names |= {"CODEWRAP_STATE", "SOKET_ENCRYPTION_MASTER_KEY_BASE64", "SOKETI_ENCRYPTION_MASTER_KEY_BASE64"}
     assert names <= SECRET_NAMES
+
+
+def test_audit_logs_have_limits_of_their_own() -> None:
+    assert audit_limits({}) == (16 * 1024 * 1024, 8)
+    assert audit_limits({"CODEWRAP_AUDIT_BYTES": "65536", "CODEWRAP_AUDIT_FILES": "2"}) == (65_536, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CODEWRAP_AUDIT_BYTES", "65535"),
+        ("CODEWRAP_AUDIT_BYTES", "16M"),
+        ("CODEWRAP_AUDIT_FILES", "1"),
+        ("CODEWRAP_AUDIT_FILES", "1001"),
+        ("CODEWRAP_AUDIT_FILES", "-2"),
+    ],
+)
+def test_wrong_limits_of_audit_logs_are_refused(name: str, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        audit_limits({name: value})
+    assert caught.value.setting == name
+    assert value not in caught.value.problem
 
 
 @pytest.mark.parametrize(

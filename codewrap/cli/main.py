@@ -39,11 +39,15 @@ COMMANDS = {
     "ls": CommandSource("codewrap.cli.ls", "ls", _HELP),
     "serve-auth": CommandSource("codewrap.cli.serve_auth", "serve_auth", _HELP),
     "doctor": CommandSource("codewrap.cli.doctor", "doctor", _HELP),
+    "audit verify": CommandSource("codewrap.cli.audit", "verify", _HELP),
+    "audit show": CommandSource("codewrap.cli.audit", "show", _HELP),
 }
 
 
 # What the help of a group says; that of its commands is only read when the group is asked for.
-GROUPS: dict[str, str] = {}
+GROUPS: dict[str, str] = {
+    "audit": "Check and show audit logs: who asked for what, and what was decided.",
+}
 
 
 class LazyCommands(typer.core.TyperGroup):

@@ -33,6 +33,16 @@ _LOCK_PAUSE_S = 0.0005
 _TAIL_BYTES = 2 * auditlines.MAX_LINE_BYTES
 
 
+def server_log(state: Path) -> Path:
+    """Where `serve-auth` with that state directory keeps its log."""
+    return state / "serve-auth" / "audit"
+
+
+def session_log(log_directory: Path) -> Path:
+    """Where a host keeps the log of the session with that log directory; it goes with the session."""
+    return log_directory / "audit"
+
+
 class Head(NamedTuple):
     """The last line of a log. Kept elsewhere, it is an anchor: what is cut off behind or rewritten before it can be told."""
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from codewrap.errors import StoreError
-from codewrap.store.audit import RETRY_S, AuditLog, Head
+from codewrap.store.audit import RETRY_S, AuditLog, Head, server_log, session_log
 from codewrap.store.auditcheck import Verdict, verify
 from codewrap.store.auditlines import NO_HASH, file_name, file_numbers
 from tests.support import auditwriter
@@ -106,6 +106,11 @@ def test_directory_and_files_are_for_their_owner_alone(directory: Path) -> None:
     again.write("input")
     again.close()
     assert stat.S_IMODE(newest(directory).stat().st_mode) == 0o600
+
+
+def test_logs_stand_beside_what_they_are_about(tmp_path: Path) -> None:
+    assert server_log(tmp_path) == tmp_path / "serve-auth" / "audit"
+    assert session_log(tmp_path / "build-0a") == tmp_path / "build-0a" / "audit"
 
 
 def test_nothing_is_made_before_the_first_line(directory: Path) -> None:
@@ -268,12 +273,15 @@ def test_a_process_that_is_killed_leaves_a_log_that_goes_on(directory: Path) -> 
     for round_number in range(20):
         command = [sys.executable, auditwriter.__file__, str(directory), "0", "8192", "4", f"user{round_number}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            reached = (directory / file_name(file_numbers(directory)[-1])).stat().st_size + chance.randrange(20_000)
-            wait_for_bytes(directory, reached)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == b"ready\n"
+                wanted = grown(directory) + chance.randrange(20_000)
+                while grown(directory) < wanted and process.poll() is None:
+                    pass  # it writes as fast as it can, and is to be caught at it
+            finally:
+                process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
         verdict = verify(directory)
         assert verdict.problem is None, f"seed {seed}, round {round_number}: {verdict.problem}"
     log = AuditLog(directory, 8192, 4)
@@ -282,17 +290,14 @@ def test_a_process_that_is_killed_leaves_a_log_that_goes_on(directory: Path) -> 
     assert whole(directory).head.seq > 20
 
 
-def wait_for_bytes(directory: Path, wanted: int) -> None:
-    """Until the log has grown by so much over its files' numbers; the writer writes as fast as it can."""
-    first = file_numbers(directory)[-1]
+def grown(directory: Path) -> int:
+    """About how many bytes were ever written to the log."""
     while True:
         number = file_numbers(directory)[-1]
         try:
-            size = (directory / file_name(number)).stat().st_size
+            return number * 8192 + (directory / file_name(number)).stat().st_size
         except FileNotFoundError:
-            continue
-        if (number - first) * 8192 + size >= wanted:
-            return
+            continue  # it was the newest a moment ago
 
 
 def test_two_processes_write_one_log(directory: Path) -> None:
