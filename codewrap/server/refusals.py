@@ -6,6 +6,8 @@ from starlette.responses import JSONResponse
 
 from codewrap.errors import CodewrapError
 
+REFUSAL_IN_SCOPE = "codewrap.refusal"  # where whoever answers with a refusal leaves its code, for the metrics
+
 
 class Refusal(CodewrapError):
     """The request is answered with ``status`` and ``{"error":{"code","message"}}``.
