@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Router
 
 from codewrap.server.api.about import AboutApi
 from codewrap.server.api.channels import ChannelApi
+from codewrap.server.api.hosting import HostingApi
 from codewrap.server.api.sessions import SessionApi
 from codewrap.server.api.shares import ShareApi
 from codewrap.server.api.tokens import TokenApi
@@ -39,6 +40,7 @@ from codewrap.server.revoking import Revoker, TerminateUser
 from codewrap.server.service import PublicBroker, ServerSettings, Service
 from codewrap.server.sockets import AuthorizedSockets
 from codewrap.server.state import StateStore, StateUnavailable
+from codewrap.server.telling import HostTeller
 from codewrap.server.tokens import TokenRecognizer, TokenSigner
 from codewrap.transport.base import Publisher
 
@@ -94,6 +96,7 @@ def build_app(
         ChannelApi(service),
         TypingApi(service),
         SessionApi(service, own),
+        HostingApi(service),
         TokenApi(service),
         ShareApi(service),
         AboutApi(service, health),
@@ -117,7 +120,11 @@ def _service(settings: ServerSettings, backends: Backends, hub: MountedHub | Non
     outlets = Outlets(backends.make_publisher, in_loop=hub is not None)
     sockets = AuthorizedSockets(hub.close_socket if hub is not None else None)
     commands = Commands(settings.master_key, settings.event_bytes)
-    revocations = Revocations(backends.state, Revoker(sockets, backends.terminate).revoked, clock)
+    revoker = Revoker(sockets, backends.terminate)
+    revocations = Revocations(backends.state, revoker.revoked, clock)
+    registry = Registry(backends.state, revocations, clock)
+    hosts = HostTeller(settings.master_key, registry, outlets.publish, clock)
+    revoker.tell_hosts = hosts.revoke
     signer = TokenSigner(settings.signing_keys)
     recognizers = (TokenRecognizer(signer), *backends.recognizers)
     return Service(
@@ -126,12 +133,13 @@ def _service(settings: ServerSettings, backends: Backends, hub: MountedHub | Non
         outlets=outlets,
         gatekeeper=Gatekeeper(settings.token, recognizers, standing=revocations.check, wall_clock=clock),
         revocations=revocations,
-        registry=Registry(backends.state, revocations, clock),
+        registry=registry,
         tokens=signer,
         signer=Signer(settings.app, settings.master_key),
         commands=commands,
         issuer=Issuer(settings.app.app_id, settings.app.secret),
         sockets=sockets,
+        hosts=hosts,
         clock=clock,
     )
 

@@ -22,6 +22,7 @@ _ALWAYS = (400, 403)
 _POSTED = (400, 401, 403, 408, 413, 429, 503)
 _ASKED = (400, 401, 403, 429, 503)
 _PUBLISHED = (*_POSTED, 502)
+_TOLD = (*_PUBLISHED, 404)
 # Where this server is the broker, it says these as Pusher does to whom no session's credentials signed for.
 _BY_THE_HUB = (400, 401, 403, 404, 413)
 
@@ -83,6 +84,12 @@ def _paths() -> Schema:
         )
         | {"get": _get("Live sessions that the token reaches", "Sessions", _ASKED)},
         "/api/sessions/{name}/end": _post("End a session", "SessionEnd", "Ended", json, problems=(*_POSTED, 404), path=_NAME),
+        "/api/sessions/{name}/approvals": _post(
+            "Let a user type into a session, or not", "Approval", "Accepted", json, status=202, problems=_TOLD, path=_NAME
+        ),
+        "/api/sessions/{name}/kill": _post(
+            "End a session's command", "Kill", "Accepted", json, status=202, problems=_TOLD, path=_NAME
+        ),
         "/api/tokens": _post("Issue a token", "TokenRequest", "IssuedToken", json, status=201)
         | {"get": _get("Tokens that have not expired", "Tokens", _ASKED)},
         "/api/tokens/{token_id}": {"delete": _get("Revoke a token", "Revoked", (*_ASKED, 404), path=_TOKEN_ID)},

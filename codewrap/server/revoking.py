@@ -18,12 +18,15 @@ TellHosts = Callable[[str, float], Awaitable[None]]
 
 
 class Revoker:
-    """Carries out revocations, whichever copy they were asked of. Owned by the server's event loop."""
+    """Carries out revocations, whichever copy they were asked of. Owned by the server's event loop.
+
+    Set ``tell_hosts`` before anything is revoked: it is made of what itself asks whether something was revoked.
+    """
 
     def __init__(self, sockets: AuthorizedSockets, terminate: TerminateUser | None, tell_hosts: TellHosts | None = None) -> None:
         self._sockets = sockets
         self._terminate = terminate
-        self._tell_hosts = tell_hosts
+        self.tell_hosts = tell_hosts
 
     async def revoked(self, revocation: Revocation, user: str | None) -> None:
         """``user``: whose it was, where that is known. Never raises: what fails is logged."""
@@ -32,10 +35,10 @@ class Revoker:
             return
         self._sockets.close_of(user)
         try:
-            if self._tell_hosts is not None:
-                await self._tell_hosts(user, revocation.at_s)
+            if self.tell_hosts is not None:
+                await self.tell_hosts(user, revocation.at_s)
             if self._terminate is not None:
                 # All of the user's connections: with another good token they come back at once.
                 await asyncio.to_thread(self._terminate, user)
         except CodewrapError as error:
-            LOGGER.warning("the connections of a revoked user could not be ended: %s", error)
+            LOGGER.warning("a revocation reached the broker in part only: %s", error)

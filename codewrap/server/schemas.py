@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from signal import NSIG
 from typing import Any
 
 from codewrap.protocol.channels import SESSION_NAME
@@ -125,6 +126,10 @@ SCHEMAS: dict[str, Schema] = {
             }
         }
     ),
+    "Approval": _object(
+        {"user": _USER}, {"allow": {"type": "boolean", "description": "true where it is missing; false: denied."}}
+    ),
+    "Kill": _object({}, {"signal": {"type": ["integer", "null"], "minimum": 1, "maximum": NSIG - 1}}),
     "TokenRequest": _object(
         {"user": _NEW_USER, "role": _ROLE},
         {"sessions": _PATTERNS, "lifetimeS": _lifetime(MAX_LIFETIME_S)},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -23,6 +23,7 @@ from codewrap.server.registry import Registry
 from codewrap.server.revocations import Revocations
 from codewrap.server.sockets import AuthorizedSockets
 from codewrap.server.state import StateStore
+from codewrap.server.telling import HostTeller
 from codewrap.server.tokens import TokenSigner
 from codewrap.transport.base import AppCredentials, Event, RetryLater
 
@@ -71,6 +72,7 @@ class Service:
     commands: Commands
     issuer: Issuer
     sockets: AuthorizedSockets
+    hosts: HostTeller
     clock: Callable[[], float]
 
     async def identify(self, request: Request, act: Act | None = None, session: str | None = None) -> Identity:
@@ -87,8 +89,12 @@ class Service:
 
     async def publish(self, session: str, events: Sequence[Event]) -> None:
         """Hand 1 to 10 events of a session to the broker. Raises Refusal."""
+        await self.telling(self.outlets.publish(session, events))
+
+    async def telling(self, publishing: Awaitable[None]) -> None:
+        """Await what publishes, its errors made answers. Raises Refusal."""
         try:
-            await self.outlets.publish(session, events)
+            await publishing
         except RetryLater as error:
             raise too_many("the broker asks for patience", max(1, round(error.retry_after_s or 1))) from error
         except TransportError as error:

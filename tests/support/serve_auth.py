@@ -64,6 +64,11 @@ class ServeAuth:
         opened: dict[str, Any] = reply.json()
         return opened
 
+    async def token_of(self, user: str, role: str = "host", **fields: Any) -> dict[str, str]:
+        """The header of a new token."""
+        reply = await self.client.post_json("/api/tokens", {"user": user, "role": role} | fields)
+        return bearer(reply.json()["token"])
+
     async def signed(self, opened: dict[str, Any], path: str, value: object, *, secret: str | None = None) -> Reply:
         """A request to the HTTP API, signed with ``opened`` credentials; no bearer token goes with it."""
         body = json.dumps(value).encode()

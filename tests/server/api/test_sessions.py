@@ -10,18 +10,13 @@ from tests.support.serve_auth import ServeAuth, bearer
 OUTPUT = {"name": "output", "channel": "private-encrypted-command-build", "data": "{}"}
 
 
-async def token_of(server: ServeAuth, user: str, role: str = "host", **fields: Any) -> dict[str, str]:
-    reply = await server.client.post_json("/api/tokens", {"user": user, "role": role} | fields)
-    return bearer(reply.json()["token"])
-
-
 async def open_as(server: ServeAuth, headers: dict[str, str], **fields: Any) -> Reply:
     return await server.client.post_json("/api/sessions", {"sessionId": "build"} | fields, headers)
 
 
 def test_a_session_belongs_to_who_opened_it() -> None:
     async def scenario(server: ServeAuth) -> None:
-        alice, bob = await token_of(server, "alice"), await token_of(server, "bob")
+        alice, bob = await server.token_of("alice"), await server.token_of("bob")
         opened = (await open_as(server, alice)).json()
         assert opened["owner"] == "alice"
         taken = await open_as(server, bob)
@@ -38,7 +33,7 @@ def test_a_session_belongs_to_who_opened_it() -> None:
 
 def test_who_renews_keeps_the_opening_and_who_opens_anew_ends_it() -> None:
     async def scenario(server: ServeAuth) -> None:
-        alice = await token_of(server, "alice")
+        alice = await server.token_of("alice")
         first = (await open_as(server, alice)).json()
         renewed = (await open_as(server, alice, grant=first["grant"])).json()
         assert renewed["grant"] == first["grant"]
@@ -52,9 +47,9 @@ def test_who_renews_keeps_the_opening_and_who_opens_anew_ends_it() -> None:
 
 def test_a_list_shows_what_a_token_reaches() -> None:
     async def scenario(server: ServeAuth) -> None:
-        await open_as(server, await token_of(server, "alice"))
-        await open_as(server, await token_of(server, "bob"), sessionId="deploy")
-        watcher = await token_of(server, "carol", "viewer", sessions=["dep*"])
+        await open_as(server, await server.token_of("alice"))
+        await open_as(server, await server.token_of("bob"), sessionId="deploy")
+        watcher = await server.token_of("carol", "viewer", sessions=["dep*"])
         everything = (await server.client.get("/api/sessions")).json()["sessions"]
         assert [(session["sessionId"], session["owner"]) for session in everything] == [("build", "alice"), ("deploy", "bob")]
         reached = (await server.stranger.get("/api/sessions", watcher)).json()["sessions"]
