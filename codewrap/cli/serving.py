@@ -7,6 +7,7 @@ The only place that knows both the server and the hub. Imports the network: whoe
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import logging
@@ -15,7 +16,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,19 +32,26 @@ from codewrap.broker.origins import ANY, Door
 from codewrap.broker.serving import uvicorn_settings
 from codewrap.broker.signatures import ApiRequest
 from codewrap.errors import ConfigError, TransportError
+from codewrap.redaction import redact_all
 from codewrap.server.app import Backends, MountedHub, PublicBroker, ServerSettings, build_app
+from codewrap.server.auditing import Auditor
 from codewrap.server.guard import Reach, normal_origin
 from codewrap.server.health import Probe, always, http_probe
+from codewrap.server.identity import OidcRecognizer
 from codewrap.server.keys import KeyStore
+from codewrap.server.oidc import OidcVerifier
+from codewrap.server.oidcsettings import read_oidc
 from codewrap.server.revoking import TerminateUser
 from codewrap.server.state import StateStore
 from codewrap.server.stores.opening import is_shared, open_store
+from codewrap.store.audit import AuditLog, server_log
 from codewrap.store.files import state_directory
 from codewrap.transport.base import AppCredentials, Endpoint, Publisher
 from codewrap.transport.publish import CallableBackend, PusherPublisher
 
 SHORT_TOKEN_CHARACTERS = 16
 STOP_WITHIN_S = 5
+AUDIT_LOCK_WAIT_S = 5.0
 BACKLOG = 512
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # What the hub of one's own accepts, and the largest event that is then sent to it.
@@ -114,13 +122,36 @@ def serve(options: Options, values: Mapping[str, str]) -> None:
         signing_keys=settings.signing_keys or (store.signing_key(),),
     )
     backing = _backing(options, settings, store, secrets, reach)
-    state = open_state(values, store.directory)
+    backends = _backends(backing, values, store)
     with _listener(options.host, options.port) as listener:
         announcement = _Announcement(options, backing, None if settings.auth_token else store.token_path)
         if not options.quiet:
             for warning in [*settings.warnings, *_warnings(options, settings)]:
                 _say(f"warning: {warning}")
-        _run_server(options, backing, state, listener, announcement)
+        _run_server(options, backing, backends, listener, announcement, _hidden(values, secrets, backing))
+
+
+def _backends(backing: Backing, values: Mapping[str, str], store: KeyStore) -> Backends:
+    """What stands behind the server beside the broker. Raises ConfigError, StoreError."""
+    provider = read_oidc(values)
+    recognizers = [] if provider is None else [OidcRecognizer(OidcVerifier.from_settings(provider))]
+    log = AuditLog(server_log(store.directory.parent), *config.audit_limits(values), lock_wait_s=AUDIT_LOCK_WAIT_S)
+    return Backends(
+        backing.make_publisher,
+        open_state(values, store.directory),
+        Auditor(log),
+        recognizers,
+        backing.terminate,
+        backing.probe,
+    )
+
+
+def _hidden(values: Mapping[str, str], secrets: Secrets, backing: Backing) -> list[str]:
+    """What must not get into a log, in the forms that it might."""
+    keys = [backing.settings.master_key, *secrets.signing_keys]
+    texts = [values[name] for name in config.SECRET_NAMES if values.get(name)]
+    encoded = [form for key in keys for form in (key.hex(), base64.b64encode(key).decode(), repr(key))]
+    return [*texts, secrets.token, backing.settings.app.secret, *encoded]
 
 
 def open_state(values: Mapping[str, str], directory: Path) -> StateStore:
@@ -366,9 +397,13 @@ class _Announcement:
 
 
 def _run_server(
-    options: Options, backing: Backing, state: StateStore, listener: socket.socket, announcement: _Announcement
+    options: Options,
+    backing: Backing,
+    backends: Backends,
+    listener: socket.socket,
+    announcement: _Announcement,
+    hidden: Sequence[str],
 ) -> None:
-    backends = Backends(backing.make_publisher, state, terminate=backing.terminate, probe=backing.probe)
     app = build_app(backing.settings, backends, backing.hub)
     changes: dict[str, Any] = {
         "proxy_headers": options.behind_proxy,
@@ -380,6 +415,7 @@ def _run_server(
         "lifespan": "on",
     }
     logging.basicConfig(level=logging.WARNING, format="codewrap: %(levelname)s: %(message)s", stream=sys.stderr)
+    redact_all(hidden)
     configuration = uvicorn.Config(app, **(uvicorn_settings(backing.frame_bytes) | changes))
     server = _ReadyServer(configuration, announcement, backing.runtime)
     try:

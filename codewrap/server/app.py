@@ -26,6 +26,7 @@ from codewrap.server.api.sessions import SessionApi
 from codewrap.server.api.shares import ShareApi
 from codewrap.server.api.tokens import TokenApi
 from codewrap.server.api.typing import TypingApi
+from codewrap.server.auditing import Auditor
 from codewrap.server.authorize import Signer
 from codewrap.server.commands import Commands
 from codewrap.server.credentials import Issuer
@@ -76,6 +77,7 @@ class Backends:
 
     make_publisher: Callable[[], Publisher]
     state: StateStore
+    audit: Auditor
     recognizers: Sequence[Recognizer] = ()
     terminate: TerminateUser | None = None
     probe: Probe = always
@@ -110,7 +112,7 @@ def build_app(
             StateUnavailable: _state_unavailable,
             Exception: _failed,
         },
-        lifespan=_Lifespan(service, hub.lifespan if hub is not None else contextlib.nullcontext),
+        lifespan=_Lifespan(service, backends.recognizers, hub.lifespan if hub is not None else contextlib.nullcontext),
     )
     app.router.redirect_slashes = False  # a redirected POST loses its token or its body
     return app
@@ -131,7 +133,7 @@ def _service(settings: ServerSettings, backends: Backends, hub: MountedHub | Non
         settings=settings,
         state=backends.state,
         outlets=outlets,
-        gatekeeper=Gatekeeper(settings.token, recognizers, standing=revocations.check, wall_clock=clock),
+        gatekeeper=Gatekeeper(settings.token, recognizers, standing=revocations.check, audit=backends.audit, wall_clock=clock),
         revocations=revocations,
         registry=registry,
         tokens=signer,
@@ -140,6 +142,7 @@ def _service(settings: ServerSettings, backends: Backends, hub: MountedHub | Non
         issuer=Issuer(settings.app.app_id, settings.app.secret),
         sockets=sockets,
         hosts=hosts,
+        audit=backends.audit,
         clock=clock,
     )
 
@@ -147,8 +150,9 @@ def _service(settings: ServerSettings, backends: Backends, hub: MountedHub | Non
 class _Lifespan:
     """Runs the hub's own around ours: publishers are closed before the hub that they publish to."""
 
-    def __init__(self, service: Service, hub: Lifespan) -> None:
+    def __init__(self, service: Service, recognizers: Sequence[Recognizer], hub: Lifespan) -> None:
         self._service = service
+        self._recognizers = recognizers
         self._hub = hub
 
     @contextlib.asynccontextmanager
@@ -161,7 +165,10 @@ class _Lifespan:
             finally:
                 await service.revocations.close()
                 await service.outlets.close()
+                for recognizer in self._recognizers:
+                    await recognizer.close()
                 await service.state.close()
+                await service.audit.close()
 
 
 async def _refused(_request: Request, error: Exception) -> Response:

@@ -9,18 +9,24 @@ import fnmatch
 import hashlib
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.requests import Request
 
 from codewrap.protocol.roles import Act, Role, may
+from codewrap.server.auditing import Auditor
 from codewrap.server.limits import Failures
+from codewrap.server.oidc import OidcVerifier
+from codewrap.server.oidcerrors import NotOfIssuer, ProviderAway, TokenRefused
 from codewrap.server.refusals import Refusal, forbidden, too_many
 
 ADMIN_USER = "admin"
 MAX_TOKEN_CHARACTERS = 8192
+TOLD_EVERY_S = 600.0
+TOLD_MOST = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,34 @@ class Recognizer(Protocol):
     async def identify(self, token: str, now_s: float) -> Identity | None:
         """None: not of this kind. Raises Refusal: of this kind, and not good (401), or not to be checked now (503)."""
 
+    async def close(self) -> None:
+        """Give up what is under way."""
+
+
+class OidcRecognizer:
+    """Makes an Identity of a provider's token."""
+
+    def __init__(self, verifier: OidcVerifier) -> None:
+        self._verifier = verifier
+
+    async def identify(self, token: str, now_s: float) -> Identity | None:
+        """As `Recognizer`."""
+        try:
+            found = await self._verifier.identify(token, now_s)
+        except NotOfIssuer:
+            return None
+        except TokenRefused as error:
+            raise _unauthorized(f"the provider's token is refused: {error.reason}") from None
+        except ProviderAway as error:
+            raise Refusal(503, "provider_unavailable", error.reason, retry_after_s=5) from None
+        return Identity(
+            found.user, found.role, found.sessions, found.token_id, "oidc", found.issued_at, found.expires_at, found.name
+        )
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        await self._verifier.close()
+
 
 # Raises Refusal where what an identity rests on was withdrawn.
 Standing = Callable[[Identity], None]
@@ -76,6 +110,7 @@ class Gatekeeper:
         *,
         failures: Failures | None = None,
         standing: Standing | None = None,
+        audit: Auditor | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -85,6 +120,8 @@ class Gatekeeper:
         self._recognizers = tuple(recognizers)
         self._failures = failures if failures is not None else Failures()
         self._standing = standing
+        self._audit = audit
+        self._told: OrderedDict[tuple[str, str, str], float] = OrderedDict()
         self._clock = clock
         self._wall_clock = wall_clock
 
@@ -96,24 +133,43 @@ class Gatekeeper:
             raise _unauthorized("a token is required: Authorization: Bearer TOKEN")
         # Both sides are hashed first, so that not even the token's length shows in the time it takes.
         if hmac.compare_digest(_hash(given), self._token_hash):
-            return Identity(ADMIN_USER, Role.ADMIN)
-        try:
-            return await self._recognized(given)
-        except Refusal as refusal:
-            if refusal.status == 401:
-                raise await self.failed(request, refusal.message) from None
-            raise
+            identity = Identity(ADMIN_USER, Role.ADMIN)
+        else:
+            try:
+                identity = await self._recognized(given)
+            except Refusal as refusal:
+                if refusal.status == 401:
+                    raise await self.failed(request, refusal.message) from None
+                raise
+        self._tell(identity, address_of(request))
+        return identity
 
     async def check_patience(self, request: Request) -> None:
         """Raises Refusal (429) where this address has guessed too often; even a right answer is not tried then."""
-        wait_s = self._failures.wait_s(_address(request), self._clock())
+        wait_s = self._failures.wait_s(address_of(request), self._clock())
         if wait_s is not None:
             raise too_many("too many failed authentications from this address", wait_s)
 
     async def failed(self, request: Request, message: str) -> Refusal:
         """Count a failed authentication; returns the 401 to raise."""
-        self._failures.add(_address(request), self._clock())
+        if self._audit is not None:
+            self._audit.authentication_refused(message, address=address_of(request))
+        self._failures.add(address_of(request), self._clock())
         return _unauthorized(message)
+
+    def _tell(self, identity: Identity, address: str) -> None:
+        """Each token and address once in a while: what is done with it is told every time, and by whom."""
+        if self._audit is None:
+            return
+        key, now_s = (identity.user, identity.token_id, address), self._clock()
+        told_s = self._told.get(key)
+        if told_s is not None and now_s - told_s < TOLD_EVERY_S:
+            return
+        self._audit.authenticated(identity.user, identity.role, kind=identity.kind, token_id=identity.token_id, address=address)
+        self._told[key] = now_s
+        self._told.move_to_end(key)
+        if len(self._told) > TOLD_MOST:
+            self._told.popitem(last=False)
 
     async def _recognized(self, token: str) -> Identity:
         now_s = self._wall_clock()
@@ -125,9 +181,6 @@ class Gatekeeper:
                         self._standing(identity)
                     return identity
         raise _unauthorized("this token is not known here")
-
-
-Identify = Callable[[Request], Awaitable[Identity]]
 
 
 def _bearer(request: Request) -> str | None:
@@ -142,7 +195,8 @@ def _unauthorized(message: str) -> Refusal:
     return Refusal(401, "unauthorized", message)
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
+    """Where a request comes from, as far as is known: a proxy that is trusted has said so."""
     return request.client.host if request.client is not None else "unknown"
 
 

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from codewrap.errors import AuthError, TransportError
 from codewrap.protocol.roles import Act
 from codewrap.server import bodies
+from codewrap.server.auditing import Auditor
 from codewrap.server.authorize import Signer
 from codewrap.server.commands import Commands
 from codewrap.server.credentials import Issuer
@@ -73,14 +74,27 @@ class Service:
     issuer: Issuer
     sockets: AuthorizedSockets
     hosts: HostTeller
+    audit: Auditor
     clock: Callable[[], float]
 
     async def identify(self, request: Request, act: Act | None = None, session: str | None = None) -> Identity:
         """Who asks, who may ``act`` (with ``session``). Raises Refusal."""
         identity = await self.gatekeeper.identify(request)
         if act is not None:
-            identity.require(act, session)
+            self.require(identity, act, session)
         return identity
+
+    def require(self, identity: Identity, act: Act, session: str | None = None) -> None:
+        """`Identity.require`, audited; typing is audited by its endpoint, which knows more. Raises Refusal."""
+        why = ""
+        try:
+            identity.require(act, session)
+        except Refusal as refusal:
+            why = refusal.message
+            raise
+        finally:
+            if why or act is not Act.TYPE:
+                self.audit.act(identity.user, identity.role, act, session=session or "", why=why)
 
     async def accept(self, session: str, event: Event) -> Response:
         """Publish one event, answer 202. Raises Refusal."""

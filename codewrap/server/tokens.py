@@ -128,6 +128,9 @@ class TokenRecognizer:
             raise Refusal(401, "unauthorized", "this link works once: redeem it first")
         return identity_of(claims)
 
+    async def close(self) -> None:
+        """Nothing is under way."""
+
 
 def identity_of(claims: Claims) -> Identity:
     """Who the bearer of a token is."""

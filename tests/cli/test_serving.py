@@ -61,8 +61,8 @@ def test_both_kinds_of_broker_name_their_own_missing_master_key(tmp_path: Path) 
 def test_without_a_broker_the_server_has_a_hub_that_its_publisher_reaches(tmp_path: Path) -> None:
     backing = backing_of(tmp_path, {})
     assert backing.kind == "own"
-    state = serving.open_state({}, serving.KeyStore(tmp_path).directory)
-    app = serving.build_app(backing.settings, serving.Backends(backing.make_publisher, state), backing.hub)
+    backends = serving._backends(backing, {}, serving.KeyStore(tmp_path / "codewrap"))
+    app = serving.build_app(backing.settings, backends, backing.hub)
 
     async def scenario() -> tuple[int, int]:
         client = AsgiClient(app, headers={"authorization": f"Bearer {TOKEN}"})

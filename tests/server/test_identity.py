@@ -41,6 +41,9 @@ class Known:
             raise Refusal(503, "state_unavailable", "not now")
         return Identity("alice", Role.WRITER, ("build-*",), kind="token") if token == "alice's" else None
 
+    async def close(self) -> None:
+        pass
+
 
 @pytest.mark.parametrize("header", [f"Bearer {TOKEN}", f"bearer {TOKEN}", f"BEARER  {TOKEN} "])
 def test_the_admin_token_makes_an_admin(header: str) -> None:

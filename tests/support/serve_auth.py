@@ -17,8 +17,10 @@ from urllib.parse import urlencode
 from starlette.applications import Starlette
 
 from codewrap.server.app import Backends, MountedHub, ServerSettings, build_app
+from codewrap.server.auditing import Auditor
 from codewrap.server.health import always
 from codewrap.server.stores.opening import open_store
+from codewrap.store.audit import AuditLog
 from codewrap.transport.base import AppCredentials
 from tests.support.asgi import AsgiClient, Reply, lifespan
 from tests.support.publishing import RecordingPublisher
@@ -40,8 +42,9 @@ class ServeAuth:
         self._directory = Path(tempfile.mkdtemp())
         values: dict[str, Any] = {"app": APP, "master_key": MASTER_KEY, "token": TOKEN, "event_bytes": 10_240}
         values |= {"signing_keys": (SIGNING_KEY,)} | changes
+        self.audit = Auditor(AuditLog(self._directory / "audit"))
         self.state = open_store(None, self._directory)
-        backends = Backends(self.published.make, self.state, terminate=self.terminated.append, probe=probe)
+        backends = Backends(self.published.make, self.state, self.audit, terminate=self.terminated.append, probe=probe)
         self.app: Starlette = build_app(ServerSettings(**values), backends, hub)
         self.client = AsgiClient(self.app, headers=BEARER)
         self.stranger = AsgiClient(self.app, address="192.0.2.1")

@@ -7,10 +7,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from codewrap.errors import RemoteProtocolError
-from codewrap.protocol.channels import parse_channel
+from codewrap.protocol.channels import parse_channel, printable
 from codewrap.protocol.roles import Act
 from codewrap.server.authorize import ChannelRequest
-from codewrap.server.refusals import forbidden
+from codewrap.server.refusals import Refusal, forbidden
 from codewrap.server.service import Service, field_of, fields_of
 
 
@@ -36,12 +36,19 @@ class ChannelApi:
             fields.get("name"),
             fields.get("client_output"),
         )
+        why, session = "", ""
         try:
-            session = parse_channel(asked.channel).session
-        except RemoteProtocolError:
-            raise forbidden("this is not a channel of a session") from None
-        identity.require_session(session)
-        answer = self._service.signer.channel(identity.user, identity.role, asked)
+            session = _session_of(asked.channel)
+            identity.require_session(session)
+            answer = self._service.signer.channel(identity.user, identity.role, asked)
+        except Refusal as refusal:
+            why = refusal.message
+            raise
+        finally:
+            shown = printable(asked.channel, 64)
+            self._service.audit.channel(
+                identity.user, identity.role, session=session, channel=shown, socket_id=printable(asked.socket_id, 40), why=why
+            )
         self._service.sockets.note(asked.socket_id, identity.user)
         return JSONResponse(answer)
 
@@ -51,3 +58,10 @@ class ChannelApi:
         answer = self._service.signer.user(identity.user, socket_id)
         self._service.sockets.note(socket_id, identity.user)
         return JSONResponse(answer)
+
+
+def _session_of(channel: str) -> str:
+    try:
+        return parse_channel(channel).session
+    except RemoteProtocolError:
+        raise forbidden("this is not a channel of a session") from None

@@ -44,11 +44,11 @@ class SessionApi:
         ]
 
     async def open(self, request: Request) -> Response:
-        identity = await self._service.identify(request, Act.PUBLISH)
+        identity = await self._service.identify(request)
         fields = await object_of(request, "sessionId", "grant")
         name = session_name(fields)
-        identity.require_session(name)
-        session = await self._current(name, fields, identity) or await self._service.registry.open(name, identity)
+        self._service.require(identity, Act.PUBLISH, name)
+        session = await self._current(name, fields, identity) or await self._open(name, identity)
         issued = self._service.issuer.issue(name, session.grant, self._service.clock(), identity.expires_at)
         return JSONResponse(
             {
@@ -80,6 +80,7 @@ class SessionApi:
         if session is not None and session.grant == grant:
             require_owner(identity, session)
             await self._service.registry.end(name, grant)
+            self._service.audit.session_closed(identity.user, session=name, cause="ended by its host")
         return JSONResponse({"status": "ended"})
 
     async def events(self, request: Request) -> Response:
@@ -91,6 +92,16 @@ class SessionApi:
         session, fields = await self._signed(request)
         await self._service.publish(session, self._service.commands.published_batch(session, fields))
         return JSONResponse({})
+
+    async def _open(self, name: str, identity: Identity) -> HostedSession:
+        why = ""
+        try:
+            return await self._service.registry.open(name, identity)
+        except Refusal as refusal:
+            why = refusal.message
+            raise
+        finally:
+            self._service.audit.session_opened(identity.user, session=name, why=why)
 
     async def _current(self, name: str, fields: dict[str, object], identity: Identity) -> HostedSession | None:
         grant = _grant(fields)

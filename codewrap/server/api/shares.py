@@ -13,7 +13,7 @@ from codewrap.server import bodies
 from codewrap.server.api.sessions import require_owner
 from codewrap.server.api.tokens import record_of
 from codewrap.server.commands import session_name
-from codewrap.server.identity import Identity
+from codewrap.server.identity import Identity, address_of
 from codewrap.server.refusals import Refusal, bad_request
 from codewrap.server.schemas import MAX_SHARE_S
 from codewrap.server.service import Service, object_of
@@ -35,14 +35,22 @@ class ShareApi:
         ]
 
     async def create(self, request: Request) -> Response:
-        identity = await self._service.identify(request, Act.SHARE)
+        identity = await self._service.identify(request)
         fields = await object_of(request, "sessionId", "write", "once", "lifetimeS")
         name = session_name(fields)
-        identity.require_session(name)
+        self._service.require(identity, Act.SHARE, name)
         claims = _claims(fields, name, identity, self._service.clock())
         require_owner(identity, await self._service.registry.require(name))
         record = record_of(claims, identity)
         await self._service.state.add_token(record)
+        self._service.audit.share_created(
+            identity.user,
+            session=name,
+            token_id=claims.token_id,
+            write=claims.role is Role.WRITER,
+            once=claims.once,
+            expires_at=claims.expires_at,
+        )
         return JSONResponse(
             {
                 "token": self._service.tokens.issue(claims),
@@ -69,13 +77,25 @@ class ShareApi:
             raise await self._service.gatekeeper.failed(request, "this is not a link of this server")
         owner = identity_of(claims)
         self._service.revocations.check(owner)
-        if not claims.once:
-            return self._answer(claims)
-        if not await self._service.state.claim(f"share:{claims.token_id}", now_s, claims.expires_at):
-            raise Refusal(401, "unauthorized", "this link worked once, and was used")
-        exchanged = redeemed(claims, now_s)
-        await self._service.state.add_token(record_of(exchanged, owner, "redeemed"))
+        exchanged = claims
+        if claims.once:
+            if not await self._service.state.claim(f"share:{claims.token_id}", now_s, claims.expires_at):
+                self._audit(claims, None, request, "it was used")
+                raise Refusal(401, "unauthorized", "this link worked once, and was used")
+            exchanged = redeemed(claims, now_s)
+            await self._service.state.add_token(record_of(exchanged, owner, "redeemed"))
+        self._audit(claims, exchanged, request)
         return self._answer(exchanged)
+
+    def _audit(self, share: Claims, exchanged: Claims | None, request: Request, why: str = "") -> None:
+        self._service.audit.share_redeemed(
+            share.user,
+            session=share.sessions[0],
+            share_id=share.token_id,
+            token_id=exchanged.token_id if exchanged is not None else "",
+            address=address_of(request),
+            why=why,
+        )
 
     def _answer(self, claims: Claims) -> Response:
         answer = {

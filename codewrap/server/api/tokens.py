@@ -38,6 +38,15 @@ class TokenApi:
         fields = await object_of(request, "user", "role", "sessions", "lifetimeS")
         claims = _claims(fields, self._service.clock())
         await self._service.state.add_token(record_of(claims, identity))
+        self._service.audit.token_created(
+            identity.user,
+            user=claims.user,
+            role=claims.role,
+            sessions=claims.sessions,
+            kind=claims.kind,
+            token_id=claims.token_id,
+            expires_at=claims.expires_at,
+        )
         return JSONResponse({"token": self._service.tokens.issue(claims)} | shown(record_of(claims, identity)), 201)
 
     async def list(self, request: Request) -> Response:
@@ -47,26 +56,28 @@ class TokenApi:
         return JSONResponse({"tokens": [shown(r) | {"revoked": f"token:{r.token_id}" in revoked} for r in records]})
 
     async def revoke(self, request: Request) -> Response:
-        await self._service.identify(request, Act.TOKENS)
+        identity = await self._service.identify(request, Act.TOKENS)
         token_id: str = request.path_params["token_id"]
         if not _TOKEN_ID.fullmatch(token_id):
             raise Refusal(404, "no_such_token", "this is not a token's id")
         now_s = self._service.clock()
         # Also one that is not in the list: it may have been issued beside this store.
         await self._service.revocations.revoke_token(token_id, now_s + MAX_LIFETIME_S)
+        self._service.audit.revoked(identity.user, subject=f"token:{token_id}")
         for record in await self._service.state.tokens(now_s):
             if record.token_id == token_id and record.kind == "share":  # and what it was exchanged for
                 await self._service.revocations.revoke_user(record.user)
         return JSONResponse({"status": "revoked"})
 
     async def revoke_user(self, request: Request) -> Response:
-        await self._service.identify(request, Act.TOKENS)
+        identity = await self._service.identify(request, Act.TOKENS)
         user = bodies.text(await object_of(request, "user"), "user")
         if not is_user(user):
             raise bad_request("user is not a user's id")
         if user == ADMIN_USER:
             raise bad_request("AUTH_TOKEN is not revoked but changed, at every copy of this server")
         await self._service.revocations.revoke_user(user)
+        self._service.audit.revoked(identity.user, subject=f"user:{user}")
         return JSONResponse({"status": "revoked"})
 
 

@@ -8,11 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from codewrap.protocol.channels import printable
 from codewrap.protocol.roles import Act
 from codewrap.server import bodies
 from codewrap.server.commands import session_name
+from codewrap.server.identity import Identity
 from codewrap.server.limits import Rate
-from codewrap.server.refusals import too_many
+from codewrap.server.refusals import Refusal, too_many
 from codewrap.server.service import FORM_BYTES, FRAMING_BYTES, Service
 
 # JSON makes six bytes of a control character.
@@ -39,17 +41,42 @@ class TypingApi:
         identity = await self._service.identify(request, Act.TYPE)
         limit = INPUT_ESCAPING * self._service.settings.event_bytes + FRAMING_BYTES
         fields = bodies.parse_object(await bodies.read(request, limit))
+        why = ""
+        try:
+            return await self._typed(identity, fields)
+        except Refusal as refusal:
+            why = refusal.message
+            raise
+        finally:
+            self._audit(identity, fields, why)
+
+    async def _typed(self, identity: Identity, fields: dict[str, object]) -> Response:
         session = session_name(fields)
         identity.require_session(session)
         _within(self._inputs, session, "inputs to this session")
         event = self._service.commands.input(fields, self._service.clock())
         return await self._service.accept(session, event)
 
+    def _audit(self, identity: Identity, fields: dict[str, object], why: str) -> None:
+        """Never what was typed: who, where to, how much."""
+        sealed, typed, name = fields.get("sealed"), fields.get("input"), fields.get("sessionId")
+        envelope = sealed if isinstance(sealed, dict) else {}
+        size = len(typed.encode(errors="replace")) if isinstance(typed, str) else len(str(envelope.get("ciphertext", "")))
+        self._service.audit.input(
+            identity.user,
+            identity.role,
+            session=printable(name, 48) if isinstance(name, str) else "",
+            writer=printable(str(envelope.get("writer", "")), 80),
+            size=size,
+            sealed=sealed is not None,
+            why=why,
+        )
+
     async def sync(self, request: Request) -> Response:
-        identity = await self._service.identify(request, Act.SYNC)
+        identity = await self._service.identify(request)
         fields = bodies.parse_object(await bodies.read(request, FORM_BYTES))
         session = session_name(fields)
-        identity.require_session(session)
+        self._service.require(identity, Act.SYNC, session)
         _within(self._syncs, session, "requests to this session")
         return await self._service.accept(session, self._service.commands.sync(fields))
 
