@@ -1,7 +1,8 @@
 """What several copies of `serve-auth` share: revocations, tokens issued, sessions, things that may happen once, counters.
 
 An interface; `server/stores/` has what stands behind it. Times are seconds since 1970 and are arguments: copies' clocks may
-differ by a little, the store's own is never asked. Every method raises StateUnavailable where the store does not answer.
+differ by a little, the store's own is never asked. Every method raises StateUnavailable where the store does not answer
+within ANSWERS_WITHIN_S; what was asked may have been done all the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from codewrap.errors import CodewrapError
+
+ANSWERS_WITHIN_S = 1.8  # a request that waits for a store that hangs is refused while its client still listens
 
 
 class StateUnavailable(CodewrapError):
@@ -66,10 +69,13 @@ class StateStore(Protocol):
     """The store as people may be shown it, without a password."""
 
     async def version(self) -> int:
-        """Grows with every revocation: cheap to ask several times a second."""
+        """Grows with every revocation, which can be read by then: cheap to ask several times a second.
+
+        Smaller than before: the store was emptied. So whoever keeps a copy reads it again whenever this differs.
+        """
 
     async def revoke(self, revocation: Revocation) -> None:
-        """Add it; a later one of the same subject replaces an earlier one."""
+        """Add it; of two of the same subject the later ``at_s`` and the later ``until_s`` count, in whatever order they come."""
 
     async def revocations(self, now_s: float) -> list[Revocation]:
         """All that still count; those past ``until_s`` are removed."""
@@ -106,6 +112,9 @@ class StateStore(Protocol):
 
     async def counted(self, key: str, now_s: float) -> tuple[int, float]:
         """A counter's value and end, (0, ``now_s``) where there is none."""
+
+    async def forget_count(self, key: str) -> None:
+        """The counter begins anew."""
 
     async def close(self) -> None:
         """Release connections. Never raises."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.node import Node, installed_node
+from tests.support.postgresserver import PostgresServer
+from tests.support.redisserver import RedisServer
 from tests.support.soketi import SoketiServer
 
 
@@ -27,4 +29,18 @@ def soketi(node: Node) -> Iterator[SoketiServer]:
 def soketi_without_client_events(node: Node) -> Iterator[SoketiServer]:
     """A running Soketi as it comes: client events are refused."""
     with SoketiServer(node, client_events=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A running Redis. Shared: what a test wants of it begins with `fresh()`."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running PostgreSQL. Shared: each test has tables of its own by `fresh()`."""
+    with PostgresServer() as server:
         yield server

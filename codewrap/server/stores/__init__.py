@@ -1,0 +1,1 @@
+"""What stands behind `server/state.py`: SQLite, PostgreSQL, Redis. `opening.py` picks one by URL."""
