@@ -164,13 +164,22 @@ def test_keys_and_addresses_that_a_token_brings_along_are_not_looked_at() -> Non
 
 
 @pytest.mark.parametrize(
-    "kid",
-    ["../../etc/passwd", "key-ES256\x00", "' OR 1=1 --", "x" * 257, "", 5, ["key-ES256"], {"kid": "key-ES256"}, "KEY-ES256"],
+    ("kid", "reason"),
+    [
+        ("../../etc/passwd", "does not show"),
+        ("key-ES256\x00", "does not show"),
+        ("x" * 1000, "does not show"),
+        ("", "does not show"),
+        ("KEY-ES256", "does not show"),
+        (5, "id is none"),
+        (["key-ES256"], "id is none"),
+        ({"kid": "key-ES256"}, "id is none"),
+    ],
 )
-def test_made_up_key_ids_find_nothing(kid: object) -> None:
+def test_made_up_key_ids_find_nothing(kid: object, reason: str) -> None:
     token = signed(CLAIMS)
     header = {"alg": "ES256", "kid": kid}
-    assert refusal(".".join([encoded(header), *token.split(".")[1:]]))
+    assert reason in refusal(".".join([encoded(header), *token.split(".")[1:]]))
 
 
 def test_token_without_a_key_id_is_checked_with_the_only_key_of_its_algorithm() -> None:
@@ -235,8 +244,7 @@ def test_times_that_are_none_are_refused(name: str, value: object) -> None:
 def test_numbers_that_json_does_not_have_are_no_times(value: str) -> None:
     text = json.dumps(CLAIMS).replace(str(CLAIMS["exp"]), value)
     token = jwt.api_jws.encode(text.encode(), PyJWK(PAIRS["ES256"], "ES256"), "ES256", {"kid": "key-ES256"})
-    with pytest.raises((NotOfIssuer, TokenRefused)):
-        identified(token)
+    assert "no time" in refusal(token)
 
 
 def test_token_that_would_outlive_every_revocation_is_refused() -> None:
