@@ -31,7 +31,7 @@ from codewrap.server.stores.tables import (
     VERSION,
     upsert,
 )
-from codewrap.server.stores.transactions import READING, Transactions
+from codewrap.server.stores.transactions import FLEETING, READING, Transactions
 
 T = TypeVar("T")
 PURGE_EVERY_S = 60.0  # what nobody lists (claims, counters) is removed that often
@@ -86,14 +86,15 @@ def _prepare_sqlite(line: DBAPIConnection, _record: object) -> None:
     line.isolation_level = None  # sqlite3 begins nothing by itself: _begin_sqlite does
     cursor = line.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")  # a revocation outlives a power cut
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
     # Without IMMEDIATE two readers that both turn writers would refuse each other at once.
-    reading = connection.get_execution_options().get(READING)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    if not options.get(READING):  # a revocation outlives a power cut; a counter need not wait for the disk
+        connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if options.get(FLEETING) else 'FULL'}")
+    connection.exec_driver_sql("BEGIN" if options.get(READING) else "BEGIN IMMEDIATE")
 
 
 def _interrupt(line: DBAPIConnection) -> None:
@@ -220,7 +221,7 @@ class SqlStore:
             row = connection.execute(counted.returning(COUNTERS.c.value, COUNTERS.c.until_s)).one()
             return row.value, row.until_s
 
-        counted = await self._transactions.run(work)
+        counted = await self._transactions.run(work, fleeting=True)
         await self._purge(now_s)
         return counted
 
@@ -257,7 +258,7 @@ class SqlStore:
         self._purged_at = now_s
         for table in (CLAIMS, COUNTERS):
             try:
-                await self._transactions.run(_removing(table, table.c.until_s > now_s))
+                await self._transactions.run(_removing(table, table.c.until_s > now_s), fleeting=True)
             except StateUnavailable:
                 return
 

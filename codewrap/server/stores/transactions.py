@@ -21,7 +21,7 @@ from codewrap.server.state import ANSWERS_WITHIN_S, StateUnavailable
 from codewrap.server.stores.tables import SCHEMA, make_tables
 
 T = TypeVar("T")
-READING = "codewrap_reading"
+READING, FLEETING = "codewrap_reading", "codewrap_fleeting"  # options of a connection, for who begins its transaction
 _CLOSES_WITHIN_S = 1.0
 
 
@@ -66,15 +66,19 @@ class Transactions:
         self._closed = False
         event.listen(engine, "do_connect", self._connect)
 
-    async def run(self, work: Callable[[Connection], T], *, reading: bool = False) -> T:
-        """What ``work`` returns, run in one transaction, in another thread. Raises StateUnavailable."""
+    async def run(self, work: Callable[[Connection], T], *, reading: bool = False, fleeting: bool = False) -> T:
+        """What ``work`` returns, run in one transaction, in another thread. Raises StateUnavailable.
+
+        ``reading``: it changes nothing. ``fleeting``: what it changes may be lost with the machine's power.
+        """
         if self._closed:
             raise StateUnavailable(self.where, "it is closed")
         call = _Call(self._cut)
+        options = {READING: reading, FLEETING: fleeting}
         self._calls.add(call)
         try:
             async with asyncio.timeout(ANSWERS_WITHIN_S):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, call, work, reading)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, call, work, options)
         except TimeoutError:
             call.abandon()
             raise StateUnavailable(self.where, f"nothing came within {ANSWERS_WITHIN_S} s") from None
@@ -100,13 +104,13 @@ class Transactions:
         self._of_thread.call.uses(line)
         return line
 
-    def _run(self, call: _Call, work: Callable[[Connection], T], reading: bool) -> T:
+    def _run(self, call: _Call, work: Callable[[Connection], T], options: dict[str, bool]) -> T:
         self._of_thread.call = call
         try:
             try:
-                return self._attempt(call, work, reading, last=False)
+                return self._attempt(call, work, options, last=False)
             except _Unsent:
-                return self._attempt(call, work, reading, last=True)
+                return self._attempt(call, work, options, last=True)
         except DBAPIError as error:
             if _lacks_table(error):
                 self._made = False  # a database that was emptied meanwhile gets them again
@@ -114,7 +118,7 @@ class Transactions:
         finally:
             call.uses(None)
 
-    def _attempt(self, call: _Call, work: Callable[[Connection], T], reading: bool, *, last: bool) -> T:
+    def _attempt(self, call: _Call, work: Callable[[Connection], T], options: dict[str, bool], *, last: bool) -> T:
         """One try; if not the ``last``, raises _Unsent where a kept connection had died before anything was committed."""
         committing = False
         with self._engine.connect() as connection:
@@ -126,7 +130,7 @@ class Transactions:
                     if schema != SCHEMA:
                         raise StateUnavailable(self.where, f"it has tables of version {schema}, and this codewrap knows {SCHEMA}")
                     self._made = True
-                connection.execution_options(**{READING: reading})
+                connection.execution_options(**options)
                 with connection.begin():
                     result = work(connection)
                     committing = True
