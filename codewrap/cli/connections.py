@@ -163,7 +163,7 @@ def gateway_host(gateway: Gateway, session: str, user: str, deliver: Deliver) ->
     authorizer = HttpAuthorizer(gateway.url, gateway.token, role="host", name=user)
     publisher = GatewayPublisher(client, session, found.event_bytes)
     keys = KnownSecrets(HttpAuthorizer(gateway.url, gateway.token, role="host", name=user))
-    subscriber = PysherSubscriber(found.broker, authorizer, deliver)
+    subscriber = PysherSubscriber(found.broker, authorizer, deliver, sign_in=True)
     limits = BrokerLimits(event_bytes=found.event_bytes)
     return HostParts(publisher, subscriber, keys, limits, input_interval_s(found.client_events_per_s))
 
@@ -237,7 +237,7 @@ def gateway_viewer(gateway: Gateway, session: str, user: str, role: str, deliver
     client = GatewayClient(gateway.url, gateway.token)
     found = client.config()
     authorizer = HttpAuthorizer(gateway.url, gateway.token, role=role, name=user)
-    subscriber = PysherSubscriber(found.broker, authorizer, deliver)
+    subscriber = PysherSubscriber(found.broker, authorizer, deliver, sign_in=True)
     interval_s = input_interval_s(found.client_events_per_s)
     return ViewerParts(subscriber, functools.partial(_send_by_gateway, client, session), gateway.url, interval_s)
 

@@ -52,6 +52,8 @@ from codewrap.transport.channels_client import (
 CLOSE_WITHIN_S = 0.9
 MAX_JOBS = 4 * MAX_CHANNELS
 MAX_CLIENT_EVENT_BYTES = 100 * 1024
+UNAUTHORIZED = 4009
+SENT_AWAY_S = 1.0  # by then a revocation is known to every copy of the server
 _log = logging.getLogger(__name__)
 
 
@@ -222,7 +224,9 @@ class KeptSubscriber:
             link = self._open()
             code, reason = self._watch(link)
             self._leave(link)
-            if is_final(code):
+            # It let us in, and does not any more. Why, a fresh authorization tells: or it lets us in again.
+            is_sent_away = code == UNAUTHORIZED and bool(link.client.subscribed)
+            if is_final(code) and not is_sent_away:
                 self._tell(StateChanged(ConnectionState.FAILED, f"{reason} ({code})"))
                 self._closing.wait()
                 return
@@ -231,7 +235,8 @@ class KeptSubscriber:
                 self._tell(StateChanged(ConnectionState.UNAVAILABLE, reason))
             else:
                 stood_s = time.monotonic() - link.established_at_s
-            wait_s = backoff.next_s(connected_for_s=stood_s, at_once=is_at_once(code), at_least_s=least_wait_s(code))
+            at_least_s = SENT_AWAY_S if is_sent_away else least_wait_s(code)
+            wait_s = backoff.next_s(connected_for_s=stood_s, at_once=is_at_once(code), at_least_s=at_least_s)
             self._tell(StateChanged(ConnectionState.RECONNECTING, reason, wait_s))
             self._closing.wait(wait_s)
 

@@ -15,6 +15,7 @@ NO_ANSWER_S = 6.0
 NO_HOST_S = 2.5
 # The host left the presence channel: it may be reconnecting.
 HOST_GONE_S = 30.0
+_NOT_ALLOWED = (401, 403)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,10 @@ class Attendance:
         """The broker will not have us at all."""
         return Departure(self._status(), f"{self._endpoint} refuses the connection: {reason}")
 
-    def refused(self, reason: str) -> Departure:
-        """We may not watch."""
+    def refused(self, reason: str, status: int | None = None) -> Departure:
+        """We may not watch; ``status`` is that of HTTP. Who was let in before has lost the right, not the session."""
+        if self.answered and status in _NOT_ALLOWED:
+            return Departure(EXIT_NOT_ATTACHED, f"you may not watch {self._session} any more: {reason}")
         return Departure(self._status(), f"{self._endpoint} does not let us watch {self._session}: {reason}")
 
     def verdict(self, now_s: float) -> Departure | None:

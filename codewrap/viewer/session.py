@@ -368,7 +368,7 @@ class ViewerSession:
 
     def _refused(self, event: SubscriptionFailed) -> None:
         if event.channel not in self._upstream.channels:  # may watch, may not type: what is typed is said to be dropped
-            self._departure = self._attendance.refused(event.reason)
+            self._departure = self._attendance.refused(event.reason, event.status)
 
     def _mind_host(self, now_s: float) -> None:
         ended = self._receiver.ended

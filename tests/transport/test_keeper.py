@@ -95,6 +95,29 @@ def test_a_final_code_ends_the_attempts(by_frame: bool) -> None:
     assert [event.state.name for event in deliveries.all if isinstance(event, StateChanged)] == ["CONNECTING", "FAILED", "CLOSED"]
 
 
+@pytest.mark.parametrize("by_frame", [True, False])
+def test_who_was_let_in_and_is_sent_away_asks_once_more_why(by_frame: bool) -> None:
+    authorizer = ScriptedAuthorizer(Authorization("k:1.1"), AuthError("serve-auth", "this token was revoked", 401))
+    wires, deliveries = Wires(), Deliveries()
+    with kept(wires, deliveries, authorizer) as subscriber:
+        subscriber.subscribe("private-a")
+        wire = wires.next()
+        work(wire, "private-a")
+        deliveries.wait_for(Subscribed)
+        if by_frame:
+            wire.says("pusher:error", {"code": 4009, "message": "sent away"})
+        wire.ends(4009, "sent away")
+        waited = deliveries.wait_for_state(ConnectionState.RECONNECTING)
+        assert waited.retry_in_s is not None
+        assert waited.retry_in_s >= 1.0
+        again = wires.next()
+        again.greets()
+        refused = deliveries.wait_for(SubscriptionFailed)
+        assert (refused.status, "revoked" in refused.reason) == (401, True)
+        again.ends(4009, "sent away")  # and was not let in this time
+        deliveries.wait_for_state(ConnectionState.FAILED)
+
+
 def test_an_error_frame_counts_more_than_the_close_after_it() -> None:
     wires, deliveries = Wires(), Deliveries()
     with kept(wires, deliveries):

@@ -88,3 +88,14 @@ def test_a_refusal_is_a_loss_only_of_what_one_had() -> None:
     room.seen.answered = True
     assert room.seen.refused("not you").status == EXIT_LOST
     assert room.seen.failed("no app").status == EXIT_LOST
+
+
+def test_who_is_not_let_in_any_more_has_lost_the_right_and_not_the_session() -> None:
+    room = Room()
+    assert room.seen.refused("not you", 401).text == "broker.example does not let us watch demo: not you"
+    room.seen.answered = True
+    for status in (401, 403):
+        departure = room.seen.refused("this token was revoked", status)
+        assert departure.status == EXIT_NOT_ATTACHED
+        assert departure.text == "you may not watch demo any more: this token was revoked"
+    assert room.seen.refused("it is broken", 500).status == EXIT_LOST
