@@ -24,15 +24,16 @@ from codewrap.server.oidcsettings import ANYBODY, OidcSettings, TokenKind
 from codewrap.server.userids import of_subject
 
 MAX_TOKEN_CHARACTERS = 8192  # proxies take no longer header lines
-MAX_SESSIONS = 64
 LEEWAY_S = 30  # that the provider's clock may differ from ours
 # Revocations are kept for as long as a token can live: one that lives longer would outlive its own.
 MAX_LIFETIME_S = 366 * 86_400
 USUAL_NAMES = ("name", "preferred_username", "email")
 SCOPES = frozenset({"scope", "scp"})  # RFC 8693, 4.2: one text of words; every other claim's text is one value
 _JWS = PyJWS()
+# As tokens of codewrap's own may name sessions (`tokens.py`, which stands above this module).
+MAX_PATTERNS = 20
+PATTERN = re.compile(r"[a-z0-9*?-]{1,48}")
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
-_PATTERN = re.compile(r"[a-z0-9*?\[\]!-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class OidcVerifier:
             return ()
         value = _at(claims, self._settings.sessions_claim)
         patterns = tuple(re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else _texts(value))
-        if not patterns or len(patterns) > MAX_SESSIONS or not all(_PATTERN.fullmatch(pattern) for pattern in patterns):
+        if not patterns or len(patterns) > MAX_PATTERNS or not all(PATTERN.fullmatch(pattern) for pattern in patterns):
             raise TokenRefused("it names no sessions, or not by their names")
         return patterns
 
@@ -244,9 +245,10 @@ def _texts(value: object) -> list[str]:
 def _token_id(token: str) -> str:
     """Of what is signed, without the signature: that of ES256 can be changed by anybody into another valid one.
 
-    `jti` is not taken: ID tokens seldom have one, and a provider could name one of codewrap's own.
+    `jti` is not taken: ID tokens seldom have one, and a provider could name one of codewrap's own. In the form of those, so that
+    it can be revoked like them.
     """
-    return "sso-" + hashlib.sha256(token.rpartition(".")[0].encode("ascii")).hexdigest()[:32]
+    return hashlib.sha256(token.rpartition(".")[0].encode("ascii")).hexdigest()[:32]
 
 
 def _decoded(part: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,10 +17,12 @@ from jwt import PyJWK
 
 from codewrap.errors import TransportError
 from codewrap.protocol.roles import Role
+from codewrap.server import oidc, tokens
 from codewrap.server.oidc import LEEWAY_S, MAX_LIFETIME_S, MAX_TOKEN_CHARACTERS, OidcIdentity, OidcVerifier
 from codewrap.server.oidcerrors import NotOfIssuer, OidcError, ProviderAway, TokenRefused
 from codewrap.server.oidckeys import DISCOVERY, ProviderKeys
 from codewrap.server.oidcsettings import OidcSettings, TokenKind, read_oidc
+from codewrap.server.schemas import TOKEN_ID
 from tests.support.oidcprovider import key_pair, public
 
 ISSUER = "https://login.example.com"
@@ -387,9 +390,15 @@ def test_sessions_may_be_limited_by_a_claim(value: object) -> None:
     )
 
 
-@pytest.mark.parametrize("value", [None, "", " ", [], [5], ["Build"], ["a b"], ["x" * 65], ["a"] * 65, {"a": 1}, ["ok", "../x"]])
+@pytest.mark.parametrize(
+    "value", [None, "", " ", [], [5], ["Build"], ["a b"], ["x" * 49], ["a"] * 21, ["[a-z]"], {"a": 1}, ["ok", "../x"]]
+)
 def test_where_sessions_are_limited_a_claim_without_any_allows_none(value: object) -> None:
     assert "no sessions" in refusal(signed(CLAIMS | {"machines": value}), settings_with(sessions_claim="machines"))
+
+
+def test_sessions_are_named_as_in_tokens_of_our_own() -> None:
+    assert (oidc.MAX_PATTERNS, oidc.PATTERN.pattern) == (tokens.MAX_PATTERNS, tokens.PATTERN.pattern)
 
 
 def test_token_has_one_id_whatever_becomes_of_its_signature() -> None:
@@ -398,6 +407,7 @@ def test_token_has_one_id_whatever_becomes_of_its_signature() -> None:
     # ES256 signs with chance: two signatures of one text.
     assert token != twin
     assert identified(token).token_id == identified(twin).token_id != identified(other).token_id
+    assert re.fullmatch(TOKEN_ID["pattern"], identified(token).token_id)
 
 
 def test_claims_for_other_ends_change_nothing() -> None:
