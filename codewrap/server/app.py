@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Router
 from codewrap.server.api.about import AboutApi
 from codewrap.server.api.channels import ChannelApi
 from codewrap.server.api.hosting import HostingApi
+from codewrap.server.api.pages import PageApi
 from codewrap.server.api.sessions import SessionApi
 from codewrap.server.api.shares import ShareApi
 from codewrap.server.api.tokens import TokenApi
@@ -102,6 +103,7 @@ def build_app(
         TokenApi(service),
         ShareApi(service),
         AboutApi(service, health),
+        PageApi(),
     ]
     app = Starlette(
         routes=[*(route for api in apis for route in api.routes()), *(hub.routes if hub is not None else ())],
