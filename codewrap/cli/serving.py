@@ -37,9 +37,11 @@ from codewrap.server.app import Backends, MountedHub, PublicBroker, ServerSettin
 from codewrap.server.auditing import Auditor
 from codewrap.server.guard import Reach, normal_origin
 from codewrap.server.health import Probe, always, http_probe
-from codewrap.server.identity import OidcRecognizer
 from codewrap.server.keys import KeyStore
+from codewrap.server.limits import Bounds
+from codewrap.server.metrics import Census
 from codewrap.server.oidc import OidcVerifier
+from codewrap.server.oidcrecognizer import OidcRecognizer
 from codewrap.server.oidcsettings import read_oidc
 from codewrap.server.revoking import TerminateUser
 from codewrap.server.state import StateStore
@@ -121,7 +123,7 @@ def serve(options: Options, values: Mapping[str, str]) -> None:
         token=settings.auth_token if settings.auth_token is not None else store.token(),
         signing_keys=settings.signing_keys or (store.signing_key(),),
     )
-    backing = _backing(options, settings, store, secrets, reach)
+    backing = _bounded(_backing(options, settings, store, secrets, reach), values)
     backends = _backends(backing, values, store)
     with _listener(options.host, options.port) as listener:
         announcement = _Announcement(options, backing, None if settings.auth_token else store.token_path)
@@ -129,6 +131,11 @@ def serve(options: Options, values: Mapping[str, str]) -> None:
             for warning in [*settings.warnings, *_warnings(options, settings)]:
                 _say(f"warning: {warning}")
         _run_server(options, backing, backends, listener, announcement, _hidden(values, secrets, backing))
+
+
+def _bounded(backing: Backing, values: Mapping[str, str]) -> Backing:
+    bounds = Bounds(*config.most_per_user(values))
+    return replace(backing, settings=replace(backing.settings, bounds=bounds, metrics_token=config.metrics_token(values)))
 
 
 def _backends(backing: Backing, values: Mapping[str, str], store: KeyStore) -> Backends:
@@ -143,6 +150,7 @@ def _backends(backing: Backing, values: Mapping[str, str], store: KeyStore) -> B
         recognizers,
         backing.terminate,
         backing.probe,
+        several="CODEWRAP_STATE" in values,
     )
 
 
@@ -278,7 +286,13 @@ def _own_hub(options: Options, store: KeyStore, secrets: Secrets, reach: Reach, 
         probe=always,
         description="this server itself",
         kind="own",
-        hub=MountedHub(hub_routes(runtime), runtime.running, runtime.close_socket),
+        hub=MountedHub(
+            hub_routes(runtime),
+            runtime.running,
+            runtime.close_socket,
+            runtime.hub.is_open,
+            lambda: Census(*runtime.census()),
+        ),
         runtime=runtime,
         frame_bytes=limits.frame_bytes,
     )
