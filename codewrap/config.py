@@ -42,6 +42,7 @@ SECRET_NAMES = frozenset(
         "PUSHER_SECRET",
         "AUTH_TOKEN",
         "CODEWRAP_TOKEN",
+        "CODEWRAP_METRICS_TOKEN",
         "CODEWRAP_SIGNING_KEY",
         "CODEWRAP_STATE",  # its URL may hold a password
         *SOKETI_MASTER_KEY_NAMES,
@@ -51,7 +52,7 @@ SECRET_NAMES = frozenset(
 PUSHER_EVENT_BYTES = 10_240
 PUSHER_CLIENT_EVENTS_PER_S = 10
 SOKETI_EVENT_BYTES = 100_000
-MAX_TOKEN_CHARACTERS = 4096
+MAX_TOKEN_CHARACTERS = 8192
 AUDIT_FILE_BYTES = 16 * 1024 * 1024
 AUDIT_FILES = 8
 # As people write them, in seconds; a month is 30 days.
@@ -212,6 +213,23 @@ def audit_limits(values: Mapping[str, str]) -> tuple[int, int]:
     if not _is_number(files, 2, 1000):
         raise ConfigError("CODEWRAP_AUDIT_FILES", "is not a number of files", "use 2 to 1000")
     return int(size), int(files)
+
+
+def most_per_user(values: Mapping[str, str]) -> tuple[int, int]:
+    """How many sockets, and how many sessions, `serve-auth` lets one user have. Raises ConfigError."""
+    found = []
+    for name, default in (("CODEWRAP_MAX_SOCKETS_PER_USER", 100), ("CODEWRAP_MAX_SESSIONS_PER_USER", 200)):
+        value = values.get(name) or str(default)
+        if not _is_number(value, 1, 100_000):
+            raise ConfigError(name, "is not a number", "use 1 to 100000")
+        found.append(int(value))
+    return found[0], found[1]
+
+
+def metrics_token(values: Mapping[str, str]) -> str | None:
+    """The token that reads `serve-auth`'s metrics and nothing else. Raises ConfigError."""
+    value = values.get("CODEWRAP_METRICS_TOKEN")
+    return check_token("CODEWRAP_METRICS_TOKEN", value) if value else None
 
 
 class _Reader:

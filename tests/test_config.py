@@ -278,7 +278,7 @@ def test_a_server_that_is_named_by_its_address_alone_wants_the_rest(name: str) -
         (GATEWAY, "CODEWRAP_TOKEN", "private word"),
         (GATEWAY, "CODEWRAP_TOKEN", "private-word-ü"),
         (GATEWAY, "CODEWRAP_TOKEN", "private-word\n"),
-        (GATEWAY, "CODEWRAP_TOKEN", "x" * 4097),
+        (GATEWAY, "CODEWRAP_TOKEN", "x" * 8193),
         ({}, "AUTH_TOKEN", "private word"),
         ({}, "CODEWRAP_MODE", "private-word"),
     ],
@@ -372,7 +372,7 @@ def test_the_size_of_an_event_can_be_set(size: int) -> None:
 def test_the_admin_token_is_read() -> None:
     assert load({"AUTH_TOKEN": "admin-token"}).auth_token == "admin-token"
     assert load({}).auth_token is None
-    assert check_token("NAME", "x" * 4096) == "x" * 4096
+    assert check_token("NAME", "x" * 8192) == "x" * 8192
 
 
 # -- TLS ---------------------------------------------------------------------------------------------------------------

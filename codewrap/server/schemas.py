@@ -16,6 +16,7 @@ Schema = dict[str, Any]
 
 SESSION: Schema = {"type": "string", "pattern": f"^{SESSION_NAME.pattern}$", "description": "A session's name."}
 _BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
+_WRITER: Schema = {"type": "string", "pattern": "^[A-Za-z0-9_=@,;-]{1,64}\\.([0-9a-f]{12}|http)$"}
 _SOCKET_ID: Schema = {"type": "string", "pattern": r"^[0-9]{1,32}\.[0-9]{1,32}$"}
 
 
@@ -38,7 +39,8 @@ _CHANNEL: Schema = {"type": "string", "description": "A channel of the session t
 
 _TIME: Schema = {"type": "integer", "description": "Seconds since 1970."}
 _USER: Schema = {"type": "string", "pattern": f"^{USER.pattern}$", "description": "A user's id."}
-_NEW_USER: Schema = _USER | {"not": {"const": ADMIN_USER}}
+_KNOWN_USER: Schema = _USER | {"not": {"const": ADMIN_USER}}
+_NEW_USER: Schema = _USER | {"not": {"pattern": f"^({ADMIN_USER}$|[Ss][Ss][Oo]@)"}, "description": "Not admin, nor the provider's."}
 _ROLE: Schema = {"enum": [role.value for role in Role]}
 _TOKEN: Schema = {"type": "string", "description": "A bearer token; told only here."}
 TOKEN_ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
@@ -86,6 +88,9 @@ SCHEMAS: dict[str, Schema] = {
         {
             "channel_data": {"type": "string", "description": "Presence channels only: JSON with user_id and user_info."},
             "shared_secret": _BASE64 | {"description": "Encrypted channels only: the channel's key."},
+            "input_key": _BASE64 | {"description": "Writers on the input channel only: a key of their own to type with."},
+            "writer": _WRITER | {"description": "With input_key: whose it is."},
+            "input_until": {"type": "integer", "description": "With input_key: until when it is good. Seconds since 1970."},
         },
     ),
     "UserRequest": _object({"socket_id": _SOCKET_ID}, closed=False),
@@ -95,6 +100,8 @@ SCHEMAS: dict[str, Schema] = {
             "nonce": _BASE64 | {"pattern": "^[A-Za-z0-9+/]{32}$"},
             "ciphertext": _BASE64
             | {"pattern": "^([A-Za-z0-9+/]{4}){5,}([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$"},
+            "writer": _WRITER | {"description": "The caller's own, as it came with the key."},
+            "until": {"type": "integer", "description": "As it came with the key; not over, and not too far ahead."},
         }
     ),
     "InputCommand": {
@@ -136,7 +143,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "IssuedToken": _object({"token": _TOKEN} | _TOKEN_FIELDS),
     "Tokens": _object({"tokens": {"type": "array", "items": _object(_TOKEN_FIELDS | {"revoked": {"type": "boolean"}})}}),
-    "UserRevocation": _object({"user": _NEW_USER}),
+    "UserRevocation": _object({"user": _KNOWN_USER}),
     "Revoked": _object({"status": {"const": "revoked"}}),
     "ShareRequest": _object(
         {"sessionId": SESSION},

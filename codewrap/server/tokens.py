@@ -18,6 +18,7 @@ from jwt.types import Options
 from codewrap.protocol.roles import Role, is_user
 from codewrap.server.identity import Identity
 from codewrap.server.refusals import Refusal
+from codewrap.server.userids import is_reserved
 
 ISSUER = "codewrap"
 KINDS = ("token", "share")
@@ -54,6 +55,8 @@ def new_claims(
     """Claims of a token issued now. Raises ValueError in words for people where something cannot be."""
     if not is_user(user):
         raise ValueError("a user's id is 1 to 64 of A-Z, a-z, 0-9 and _=@,;-")
+    if is_reserved(user):
+        raise ValueError("users whose ids begin like this one are those of the OpenID Connect provider")
     if not 0 < lifetime_s <= MAX_LIFETIME_S:
         raise ValueError(f"a token lives for more than nothing and at most {MAX_LIFETIME_S // DAY_S} days")
     if len(sessions) > MAX_PATTERNS or not all(PATTERN.fullmatch(pattern) for pattern in sessions):

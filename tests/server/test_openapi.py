@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -15,18 +16,22 @@ from tests.support.serve_auth import ServeAuth
 
 OUTPUT = {"name": "output", "channel": "private-command-build", "data": "{}"}
 SYNC = {"v": 1, "type": "sync", "epoch": "", "from": 0, "want": "bytes"}
+SEALED = {"nonce": "A" * 32, "ciphertext": "A" * 40, "writer": "admin.http", "until": int(time.time()) + 900}
 CALLS: list[tuple[str, object]] = [
     ("/pusher/auth", {"socket_id": "1.2", "channel_name": "presence-command-build"}),
     ("/pusher/auth", {"socket_id": "1.2", "channel_name": "private-encrypted-input-build", "role": "host", "name": "x"}),
+    ("/pusher/auth", {"socket_id": "1.2", "channel_name": "private-input-build"}),
     ("/pusher/auth", {"socket_id": "1.2", "channel_name": "public"}),
     ("/pusher/auth", {"socket_id": "nonsense", "channel_name": "private-command-build"}),
     ("/pusher/auth", {"socket_id": "1.2", "channel_name": "private-command-build", "role": "king"}),
     ("/pusher/user-auth", {"socket_id": "1.2"}),
     ("/pusher/user-auth", {}),
     ("/api/commands/input", {"sessionId": "build", "input": "x"}),
-    ("/api/commands/input", {"sessionId": "build", "sealed": {"nonce": "A" * 32, "ciphertext": "A" * 40}}),
+    ("/api/commands/input", {"sessionId": "build", "sealed": SEALED}),
+    ("/api/commands/input", {"sessionId": "build", "sealed": SEALED | {"writer": "bob.http"}}),
+    ("/api/commands/input", {"sessionId": "build", "sealed": SEALED | {"until": "1"}}),
     ("/api/commands/input", {"sessionId": "build"}),
-    ("/api/commands/input", {"sessionId": "build", "input": "x", "sealed": {"nonce": "A" * 32, "ciphertext": "A" * 40}}),
+    ("/api/commands/input", {"sessionId": "build", "input": "x", "sealed": SEALED}),
     ("/api/commands/input", {"sessionId": "build", "input": "", "more": 1}),
     ("/api/commands/sync", {"sessionId": "build", "frame": SYNC}),
     ("/api/commands/sync", {"sessionId": "build", "frame": SYNC | {"from": -1}}),
@@ -39,11 +44,13 @@ CALLS: list[tuple[str, object]] = [
     ("/api/tokens", {"user": "alice", "role": "writer", "sessions": ["build-*"], "lifetimeS": 60}),
     ("/api/tokens", {"user": "admin", "role": "writer"}),
     ("/api/tokens", {"user": "a.b", "role": "writer"}),
+    ("/api/tokens", {"user": "sso@alice", "role": "writer"}),
     ("/api/tokens", {"user": "alice", "role": "king"}),
     ("/api/tokens", {"user": "alice", "role": "writer", "lifetimeS": 0}),
     ("/api/tokens", {"user": "alice", "role": "writer", "sessions": ["UP"]}),
     ("/api/revocations", {"user": "alice"}),
     ("/api/revocations", {"user": "admin"}),
+    ("/api/revocations", {"user": "sso@alice"}),
     ("/api/shares", {"sessionId": "build", "write": True, "once": True, "lifetimeS": 60}),
     ("/api/shares", {"sessionId": "build", "lifetimeS": 10**7}),
     ("/api/shares/redeem", {"token": "x"}),

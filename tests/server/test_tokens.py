@@ -131,6 +131,7 @@ def test_what_we_would_not_sign_is_damaged_though_signed(fields: dict[str, objec
     [
         ({"user": "a.b"}, "user"),
         ({"user": ""}, "user"),
+        ({"user": "sso@alice"}, "provider"),
         ({"lifetime_s": 0}, "lives"),
         ({"lifetime_s": MAX_LIFETIME_S + 1}, "lives"),
         ({"sessions": ["UP"]}, "sessions"),
