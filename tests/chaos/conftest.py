@@ -18,6 +18,7 @@ from tests.support.sessions import TOKEN, cloud_settings, soketi_settings
 from tests.support.soketi import SoketiServer
 
 SEEDS = "20"
+LIES = "4"
 # The last is our hub with what Pusher's hosted service allows, reached as that is.
 KINDS = ("soketi", "gateway", "soketi-without-client-events", "cloud")
 # Most of a session's time is waiting; more at once would make each of them late.
@@ -27,13 +28,15 @@ Play = Callable[[int], Told]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos-seeds", default=SEEDS, help="how many seeds of tests/chaos to play, or which: FIRST:AFTER")
+    parser.addoption("--lies", default=LIES, help="how many seeds of tests/chaos/test_lies.py to play, or which: FIRST:AFTER")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "seed" in metafunc.fixturenames:
-        first, _, after = str(metafunc.config.getoption("chaos_seeds", default=SEEDS)).rpartition(":")
-        seeds = range(int(first or 0), int(after))
-        metafunc.parametrize("seed", seeds, ids=[f"seed{seed}-{kind_of(seed)}" for seed in seeds])
+    for fixture, option, count in (("seed", "chaos_seeds", SEEDS), ("lying", "lies", LIES)):
+        if fixture in metafunc.fixturenames:
+            first, _, after = str(metafunc.config.getoption(option, default=count)).rpartition(":")
+            seeds = range(int(first or 0), int(after))
+            metafunc.parametrize(fixture, seeds, ids=[f"seed{seed}-{kind_of(seed)}" for seed in seeds])
 
 
 def kind_of(seed: int) -> str:

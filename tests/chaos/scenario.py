@@ -43,9 +43,9 @@ class _Typed:
 class Scenario:
     """The session of one seed over one broker."""
 
-    def __init__(self, seed: int, broker: Broker, root: Path, pictures: Pictures) -> None:
+    def __init__(self, seed: int, broker: Broker, root: Path, pictures: Pictures, plan: ChaosPlan | None = None) -> None:
         self._seed = seed
-        self._plan = ChaosPlan.from_seed(seed)
+        self._plan = plan or ChaosPlan.from_seed(seed)
         self._random = random.Random(f"scenario {seed}")
         self._ends_in_faults = self._random.random() < 0.25
         self._typed = self._what_is_typed()

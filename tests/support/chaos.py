@@ -25,6 +25,7 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from tests.support.chaosplan import Outage, Rates, SidePlan
+from tests.support.lies import Liar
 
 START_TIMEOUT_S = 10.0
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -43,6 +44,7 @@ class _State:
     """What all connections of a relay have in common; touched by its thread alone."""
 
     plan: SidePlan
+    liar: Liar | None = None
     active: bool = False
     outages: set[Outage] = field(default_factory=set)
     done: Counter[str] = field(default_factory=Counter)
@@ -81,15 +83,18 @@ class _State:
 class ChaosRelay:
     """Listens on a port of its own (`port`) and passes everything on to ``upstream``, more or less."""
 
-    def __init__(self, upstream: tuple[str, int], plan: SidePlan | None = None) -> None:
+    def __init__(self, upstream: tuple[str, int], plan: SidePlan | None = None, liar: Liar | None = None) -> None:
         self._upstream = upstream
         self._plan = plan or SidePlan()
+        lies = self._plan.lies > 0
+        self.liar = liar if liar is not None else Liar(self._plan.seed, self._plan.lies) if lies else None
         self.port = 0
         self.log: list[str] = []
         self.calm = threading.Event()
         self._begun_s = 0.0
         self._last_number = 0
         self._connections: set[asyncio.StreamWriter] = set()
+        self._down: set[_Lane] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="chaos relay", daemon=True)
@@ -108,13 +113,18 @@ class ChaosRelay:
         """Whoever is connected now hears nothing any more and is heard by nobody, for good; new connections are welcome."""
         self._call(self._forget)
 
+    def say(self, texts: list[bytes]) -> None:
+        """Send these events to whoever is connected by WebSocket now, as if the broker did."""
+        self._call(lambda: [lane.say(text) for lane in self._down for text in texts])
+
     def relieve(self) -> None:
         """End every outage."""
         self._call(self._all_outages_end)
 
     def report(self) -> str:
         """What was done, for a failure's message."""
-        return f"{dict(self._state.done)}; {'; '.join(self.log)}"
+        lies = f"; lies: {self.liar.told}" if self.liar is not None else ""
+        return f"{dict(self._state.done)}; {'; '.join(self.log)}{lies}"
 
     @property
     def done(self) -> Counter[str]:
@@ -141,7 +151,7 @@ class ChaosRelay:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._state = _State(self._plan)
+        self._state = _State(self._plan, self.liar)
         self._stop = asyncio.Event()
         server = await asyncio.start_server(self._accepted, "127.0.0.1", 0, limit=MAX_BODY_BYTES)
         self.port = server.sockets[0].getsockname()[1]
@@ -163,6 +173,8 @@ class ChaosRelay:
 
     def _becomes_calm(self) -> None:
         self._state.active = False
+        if self.liar is not None:
+            self._abort_all()  # who is there is asked anew, of one that tells the truth now
         self._all_outages_end()
         self._note("calm")
         self.calm.set()
@@ -253,9 +265,11 @@ class ChaosRelay:
             down = _Lane(self._state, "down", number, self._plan.down, writer)
             works = [up.pump(reader), up.write(), down.pump(up_reader), down.write()]
             tasks = [self._spawn(work) for work in works]
+            self._down.add(down)
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
+                self._down.discard(down)
                 for task in tasks:
                     task.cancel()
 
@@ -330,6 +344,9 @@ class _Lane:
         if not _is_event(frame):
             self._pass(frame)
             return
+        if self._state.liar is not None:
+            self._lie(frame, self._state.liar)
+            return
         fates = {
             name: self._state.happens(self._random, f"{name} {self._direction}", getattr(self._rates, name))
             for name in ("drop", "repeat", "reorder", "delay")
@@ -347,6 +364,20 @@ class _Lane:
             self._overtake()
         if fates["repeat"]:
             asyncio.get_running_loop().call_later(later_s, self._pass, frame)
+
+    def say(self, text: bytes) -> None:
+        """One more event."""
+        self._pass(Frame(Opcode.TEXT, text))
+
+    def _lie(self, frame: Frame, liar: Liar) -> None:
+        """Past calm it only listens."""
+        text = bytes(frame.data)
+        if not self._state.active:
+            liar.hear(text)
+            self._pass(frame)
+            return
+        for told in liar.tell(text):
+            self._pass(Frame(Opcode.TEXT, told))
 
     def _hold(self, count: int, frame: Frame) -> None:
         held = (count, frame)

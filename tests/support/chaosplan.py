@@ -52,6 +52,7 @@ class SidePlan:
     posts: Rates = Rates()
     outages: tuple[Outage, ...] = ()
     calm_s: float = 0.0
+    lies: float = 0.0  # how many of the events, by `tests/support/lies.py`
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,14 @@ class ChaosPlan:
         calm_s = generator.uniform(1.5, 3.0)
         sides = [_side(generator, f"{seed} {name}", calm_s) for name in ("host", "viewer")]
         return cls(seed, calm_s, *sides)
+
+    @classmethod
+    def of_lies(cls, seed: int) -> ChaosPlan:
+        """Both sides' broker lies, and nothing else happens."""
+        generator = random.Random(f"lies {seed}")
+        calm_s = generator.uniform(1.5, 3.0)
+        host, viewer = (SidePlan(f"{seed} {name}", calm_s=calm_s, lies=generator.choice((0.1, 0.3, 0.6))) for name in "hv")
+        return cls(seed, calm_s, host, viewer)
 
 
 def _side(generator: random.Random, seed: str, calm_s: float) -> SidePlan:
