@@ -62,7 +62,8 @@ class Served:
         line = _line(self._process, START_TIMEOUT_S)
         if not line:
             self._process.kill()
-            raise RuntimeError(f"serve-auth did not start: {self._process.communicate(timeout=STOP_TIMEOUT_S)[1]}")
+            said = self._process.communicate(timeout=STOP_TIMEOUT_S)[1]
+            raise RuntimeError(f"serve-auth did not start: {said if self._log is None else self._log.read_text()}")
         self.ready = json.loads(line)
         return self
 
