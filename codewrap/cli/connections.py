@@ -8,13 +8,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
+import pwd
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from codewrap.config import PUSHER_CLIENT_EVENTS_PER_S, Broker, Gateway
-from codewrap.errors import CodewrapError, RemoteProtocolError, TransportError
+from codewrap.errors import AuthError, CodewrapError, RemoteProtocolError, TransportError
 from codewrap.protocol import channels, frames
 from codewrap.protocol.pacing import BrokerLimits
 from codewrap.protocol.roles import TAKES_CLIENT_OUTPUT
@@ -30,11 +32,14 @@ from codewrap.transport.base import (
 )
 
 if TYPE_CHECKING:
-    from codewrap.transport.gateway import GatewayClient
+    from codewrap.transport.gateway import GatewayClient, OpenedSession
+    from codewrap.transport.lease import Lease
 
 HUB_EVENT_BYTES = 100 * 1024
 # Where a broker limits the client events of a connection, typing takes a little less: that leaves room for requests.
 INPUT_SHARE = 0.83
+# Who was refused is told the same again, and counted as somebody who guesses.
+REFUSED_RETRY_S = 30.0
 # A signature is made for one socket; to learn a channel's key any socket's name will do.
 _NO_SOCKET = "1.1"
 
@@ -49,6 +54,8 @@ class HostParts:
     limits: BrokerLimits
     client_event_interval_s: float | None = None
     """Seconds between two client events that the broker takes; None: publishing is as quick."""
+    end: Callable[[], None] = lambda: None
+    """To be called when the session is over and told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,8 @@ class Access:
     master_key: bytes | None
     event_bytes: int
     hosted: bool = False
+    user: str | None = None
+    """Who everybody is there, whatever name they show: only this machine's user can read a session's record."""
 
     @classmethod
     def to_broker(cls, broker: Broker) -> Access:
@@ -94,16 +103,21 @@ class Access:
             endpoint,
             bytes.fromhex(hub["master_key"]),
             HUB_EVENT_BYTES,
+            user=_login(),
         )
 
 
-def member_of(user: str, role: str) -> Callable[[str], tuple[str, dict[str, object]]]:
-    """Who a socket is on the presence channel: one member for each socket, so that leaving and coming back are seen."""
+def member_of(user: str, role: str, user_id: str | None = None) -> Callable[[str], tuple[str, dict[str, object]]]:
+    """Who a socket is on the presence channel: one member for each socket, so that leaving and coming back are seen.
+
+    ``user`` is the name to show, and with ``user_id`` None also who it is.
+    """
+    known_as = _user_id(user_id or user)
 
     def member(socket_id: str) -> tuple[str, dict[str, object]]:
         suffix = hashlib.sha256(socket_id.encode()).hexdigest()[:12]
         info: dict[str, object] = {"name": channels.printable(user, 60), "role": role, TAKES_CLIENT_OUTPUT: True}
-        return f"{_user_id(user)}.{suffix}", info
+        return f"{known_as}.{suffix}", info
 
     return member
 
@@ -111,6 +125,14 @@ def member_of(user: str, role: str) -> Callable[[str], tuple[str, dict[str, obje
 def _user_id(user: str) -> str:
     """Pusher takes letters, digits and ``_-=@,.;`` in user ids."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "_-=@") else "-" for c in user)[:64] or "user"
+
+
+def _login() -> str:
+    """The account as the system names it: settings and environment may say anything."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid-{os.getuid()}"
 
 
 class KnownSecrets:
@@ -152,40 +174,45 @@ def direct_host(access: Access, user: str, deliver: Deliver) -> HostParts:
     return HostParts(publisher, subscriber, KnownSecrets(authorizer), limits, interval_s)
 
 
-def gateway_host(gateway: Gateway, session: str, user: str, deliver: Deliver) -> HostParts:
-    """For a `serve-auth`. Raises AuthError or TransportError when it cannot be asked now."""
+def gateway_host(gateway: Gateway, session: str, user: str, deliver: Deliver, notice: Callable[[str], None]) -> HostParts:
+    """For a `serve-auth`, where the session is opened. ``notice`` is told if it cannot be held later.
+
+    Raises AuthError or TransportError when it cannot be asked now, or refuses: nothing was joined then.
+    """
     from codewrap.transport.authorize import HttpAuthorizer
     from codewrap.transport.gateway import GatewayClient
+    from codewrap.transport.lease import Lease
     from codewrap.transport.subscribe import PysherSubscriber
 
-    client = GatewayClient(gateway.url, gateway.token)
+    client = GatewayClient(gateway.url, gateway.token, prepares=False)
     found = client.config()
+    lease = Lease(client, session, notice)
+    lease.open()
     authorizer = HttpAuthorizer(gateway.url, gateway.token, role="host", name=user)
-    publisher = GatewayPublisher(client, session, found.event_bytes)
+    publisher = GatewayPublisher(lease, found.event_bytes)
     keys = KnownSecrets(HttpAuthorizer(gateway.url, gateway.token, role="host", name=user))
     subscriber = PysherSubscriber(found.broker, authorizer, deliver, sign_in=True)
     limits = BrokerLimits(event_bytes=found.event_bytes)
-    return HostParts(publisher, subscriber, keys, limits, input_interval_s(found.client_events_per_s))
+    return HostParts(publisher, subscriber, keys, limits, input_interval_s(found.client_events_per_s), lease.end)
 
 
 class GatewayPublisher:
-    """Publishes with session-scoped credentials, which it asks for when it has none, or when they are refused."""
+    """Publishes with the session's own credentials, as ``lease`` has them; has it ask anew when they are refused."""
 
-    def __init__(self, client: GatewayClient, session: str, event_bytes: int) -> None:
-        self._client = client
-        self._session = session
+    def __init__(self, lease: Lease, event_bytes: int) -> None:
+        self._lease = lease
         self._event_bytes = event_bytes
         self._publisher: Publisher | None = None
+        self._opened: OpenedSession | None = None
 
     def publish(self, events: Any) -> None:
         """As `Publisher.publish`."""
-        from codewrap.errors import AuthError
-
+        opened = self._lease.opened
         try:
-            self._current().publish(events)
+            self._with(opened).publish(events)
         except AuthError:
-            self.close()
-            self._current().publish(events)
+            self._lease.refused(opened)
+            self._with(self._lease.opened).publish(events)
 
     def close(self) -> None:
         """As `Publisher.close`."""
@@ -193,12 +220,13 @@ class GatewayPublisher:
             self._publisher.close()
             self._publisher = None
 
-    def _current(self) -> Publisher:
+    def _with(self, opened: OpenedSession) -> Publisher:
         from codewrap.transport.publish import PusherPublisher
 
-        if self._publisher is None:
-            opened = self._client.open_session(self._session)
+        if self._publisher is None or self._opened is not opened:
+            self.close()
             self._publisher = PusherPublisher(opened.credentials, opened.endpoint, event_bytes=self._event_bytes)
+            self._opened = opened
         return self._publisher
 
 
@@ -207,7 +235,7 @@ def direct_viewer(access: Access, user: str, role: str, deliver: Deliver) -> Vie
     from codewrap.transport.authorize import SecretAuthorizer
     from codewrap.transport.subscribe import PysherSubscriber
 
-    authorizer = SecretAuthorizer(access.credentials, access.master_key, member_of(user, role))
+    authorizer = SecretAuthorizer(access.credentials, access.master_key, member_of(user, role, access.user))
     subscriber = PysherSubscriber(access.ws, authorizer, deliver)
     interval_s = input_interval_s(PUSHER_CLIENT_EVENTS_PER_S if access.hosted else None)
     return ViewerParts(subscriber, functools.partial(_publish_once, access), access.ws.url, interval_s)
@@ -264,12 +292,14 @@ def with_retries(
     wait_s = 0.2
     said = ""
     while True:
+        refused = False
         try:
             return attempt()
         except CodewrapError as error:
+            refused = isinstance(error, AuthError) or (isinstance(error, TransportError) and not error.retry)
             if str(error) != said:
                 said = str(error)
                 notice(said)
-        if stop(wait_s):
+        if stop(REFUSED_RETRY_S if refused else wait_s):
             return None
         wait_s = min(wait_s * 2, 10.0)

@@ -24,6 +24,7 @@ from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Decoder, Kind, Message
 from codewrap.protocol.pacing import BrokerLimits
 from codewrap.protocol.sealing import SEED_BYTES
+from codewrap.redaction import redact_all
 from codewrap.store import sessionlog
 from codewrap.transport.base import AppCredentials, Deliver, Endpoint
 from codewrap.uplink.composer import SCROLLBACK_LINES, Composer, ScreenState
@@ -62,6 +63,7 @@ def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     configuration = _configuration(connection)
     if configuration is not None:
+        redact_all(secrets_of(configuration))
         Uplink(configuration, connection).run()
 
 
@@ -75,6 +77,19 @@ def _configuration(connection: socket.socket) -> dict[str, Any] | None:
             # Nothing else is said before we arm, so the decoder holds nothing more.
             return dict(json.loads(messages[0].body)) if messages[0].kind is Kind.CONFIGURE else None
     return None
+
+
+def secrets_of(configuration: dict[str, Any]) -> list[str]:
+    """What must not get into a log, in the forms that it might."""
+    import base64
+
+    texts = [(configuration.get("gateway") or {}).get("token")]
+    for place in (configuration.get("hub") or {}, configuration.get("broker") or {}):
+        texts += [place.get("secret"), place.get("master_key")]
+        if place.get("master_key"):
+            key = bytes.fromhex(place["master_key"])
+            texts += [base64.b64encode(key).decode(), repr(key)]
+    return [text for text in texts if text]
 
 
 class Uplink:
@@ -97,6 +112,7 @@ class Uplink:
             read_only=self._configuration["read_only"],
             answers_queries=self._configuration["pty"] and self._configuration["headless"],
             watched=self._configuration["watched"],
+            keyless=self._configuration["mode"] == "direct" and not self._configuration["broker"]["master_key"],
         )
         follower = LogFollower(sessionlog.LogReader(self._directory))
         follower.refresh()
@@ -119,6 +135,8 @@ class Uplink:
             finally:
                 parts.subscriber.close()
                 parts.publisher.close()
+            if session.over:  # else the next uplink goes on with it
+                parts.end()
         if self._hub is not None:
             self._hub.stop()
         self._tidy_up(finished=parts is None or session.over)
@@ -162,7 +180,7 @@ class Uplink:
         if self._configuration["mode"] == "direct":
             return direct_host(_access(self._configuration["broker"]), user, deliver)
         gateway = Gateway(**self._configuration["gateway"])
-        return gateway_host(gateway, self._configuration["session"], user, deliver)
+        return gateway_host(gateway, self._configuration["session"], user, deliver, self._notice)
 
     def _start_hub(self) -> None:
         from codewrap.broker.app import HubRuntime
@@ -182,7 +200,7 @@ class Uplink:
         from codewrap.transport.local import LocalSubscriber
 
         access = Access.to_hub(self._configuration["hub"])
-        authorizer = SecretAuthorizer(access.credentials, access.master_key, member_of(user, "host"))
+        authorizer = SecretAuthorizer(access.credentials, access.master_key, member_of(user, "host", access.user))
         subscriber = LocalSubscriber(hub.open_local, authorizer, deliver)
         limits = BrokerLimits(event_bytes=HUB_EVENT_BYTES)
         return HostParts(HubPublisher(hub.runtime), subscriber, KnownSecrets(authorizer), limits)

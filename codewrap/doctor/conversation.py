@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from codewrap.doctor.access import Broker, Spelling
 from codewrap.doctor.report import Check, Checking, Status, all_skipped, failed, passed, skipped, warned, words
 from codewrap.errors import CodewrapError, TransportError
-from codewrap.protocol import channels
+from codewrap.protocol import channels, grants
 from codewrap.protocol.sealing import NONCE_BYTES, seal
 from codewrap.transport.base import (
     ClientEventsRefused,
@@ -266,19 +266,24 @@ class Conversation:
     def _input(self, name: str) -> Check:
         if not self._broker.has_master_key:
             return skipped(name, "needs a key to encrypt with")
-        channel = channels.sealed_input_channel(self._session)
+        channel, key_channel = channels.input_channel(self._session), channels.sealed_input_channel(self._session)
         until_s = self._patience.until_s()
+        self._join(0, key_channel, until_s)
         for at in range(len(self._clients)):
             self._join(at, channel, until_s)
-        data = _token()
-        sealed = seal(data, self._key(channel), secrets.token_bytes(NONCE_BYTES))
+        grant, base_key = self._clients[1].grant(channel), self._key(key_channel)
+        if grant is None:
+            raise _Broken("no key to type with came with the subscription", self._master_key_advice())
+        if grants.writer_key(base_key, grant.writer, grant.until) != grant.key:
+            raise _Broken("host and viewer are given keys that do not fit", self._master_key_advice())
+        sealed = grants.seal(_token(), grant, secrets.token_bytes(NONCE_BYTES))
         started_s = time.monotonic()
         if self._broker.send_input is None:
             self.publish([Event(channel, channels.EVENT_INPUT, sealed)])
         else:
             self._patience.messages += 1 + len(self._clients)
             self._broker.send_input(sealed)
-        heard_s = self.heard_by_both(channel, data, until_s)
+        heard_s = self.heard_by_both(channel, sealed, until_s)
         if heard_s is None:
             raise _Broken(_NOT_HEARD, _NOT_HEARD_ADVICE)
         use = "in reserve" if self._relays_client_events else "typing uses it"

@@ -53,16 +53,18 @@ class Rights:
 
 
 _WATCHED = frozenset({ChannelRole.SEALED_OUTPUT, ChannelRole.OUTPUT, ChannelRole.PRESENCE})
-# Whoever is authorized for these gets the input key, and with it can type: never a viewer.
-_TYPED = frozenset({ChannelRole.SEALED_INPUT, ChannelRole.INPUT})
+# Whoever is authorized for this gets a key of their own, and with it can type: never a viewer.
+_TYPED = frozenset({ChannelRole.INPUT})
+# Whoever is authorized for this gets the key that those of all writers are made of, and can be any of them: the host alone.
+_HOSTED = _TYPED | {ChannelRole.SEALED_INPUT}
 _VIEWS = frozenset({Act.SIGN_IN, Act.SYNC, Act.LIST})
 _HOSTS = _VIEWS | {Act.TYPE, Act.PUBLISH, Act.KILL, Act.APPROVE, Act.SHARE}
 
 RIGHTS = {
     Role.VIEWER: Rights(_WATCHED, _VIEWS),
     Role.WRITER: Rights(_WATCHED | _TYPED, _VIEWS | {Act.TYPE}),
-    Role.HOST: Rights(_WATCHED | _TYPED, _HOSTS),
-    Role.ADMIN: Rights(_WATCHED | _TYPED, frozenset(Act)),
+    Role.HOST: Rights(_WATCHED | _HOSTED, _HOSTS),
+    Role.ADMIN: Rights(_WATCHED | _HOSTED, frozenset(Act)),
 }
 _RANK = {role: rank for rank, role in enumerate(Role)}
 

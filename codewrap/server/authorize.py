@@ -9,12 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pusher
 
 from codewrap.errors import RemoteProtocolError
-from codewrap.protocol.channels import ChannelRole, parse_channel
+from codewrap.protocol import grants, sealing
+from codewrap.protocol.channels import ChannelRole, parse_channel, sealed_input_channel
 from codewrap.protocol.roles import TAKES_CLIENT_OUTPUT, Role, is_user, may_subscribe, played, shown_name
 from codewrap.server.refusals import bad_request, forbidden
 from codewrap.transport.base import AppCredentials
@@ -35,9 +38,11 @@ class ChannelRequest:
 
 
 class Signer:
-    """Signs with the app secret; ``master_key`` makes the keys of encrypted channels."""
+    """Signs with the app secret; ``master_key`` makes the keys of encrypted channels, and those of writers."""
 
-    def __init__(self, app: AppCredentials, master_key: bytes) -> None:
+    def __init__(self, app: AppCredentials, master_key: bytes, clock: Callable[[], float] = time.time) -> None:
+        self._master_key = master_key
+        self._clock = clock
         # Host and port are never used: this client only signs.
         self._pusher = pusher.Pusher(
             app.app_id,
@@ -48,8 +53,11 @@ class Signer:
             backend=_NoBackend,
         )
 
-    def channel(self, user: str, held: Role, asked: ChannelRequest) -> dict[str, str]:
-        """The answer of `/pusher/auth` to ``user`` whose token allows ``held``. Raises Refusal (400, 403)."""
+    def channel(self, user: str, held: Role, asked: ChannelRequest, expires_at: float | None = None) -> dict[str, str | int]:
+        """The answer of `/pusher/auth` to ``user``, whose token allows ``held`` until ``expires_at``.
+
+        Raises Refusal (400, 403).
+        """
         socket_id = _checked_socket_id(asked.socket_id)
         try:
             channel = parse_channel(asked.channel)
@@ -64,8 +72,20 @@ class Signer:
         data = None
         if channel.role is ChannelRole.PRESENCE:
             data = _member(user, role, socket_id, asked)
-        answer = self._pusher.authenticate(asked.channel, socket_id, data)
-        return {name: value if isinstance(value, str) else value.decode("ascii") for name, value in answer.items()}
+        signed = self._pusher.authenticate(asked.channel, socket_id, data)
+        answer = {name: value if isinstance(value, str) else value.decode("ascii") for name, value in signed.items()}
+        if channel.role is ChannelRole.INPUT and role is Role.WRITER:
+            return answer | self._grant(user, socket_id, channel.session, expires_at)
+        return answer
+
+    def _grant(self, user: str, socket_id: str, session: str, expires_at: float | None) -> dict[str, str | int]:
+        """A key of this writer's own, until the token ends or soon: whoever is revoked is not given another."""
+        base_key = sealing.shared_secret(sealed_input_channel(session), self._master_key)
+        until_s = self._clock() + grants.LIFE_S
+        until = int(until_s if expires_at is None else min(until_s, expires_at))
+        grant = grants.make_grant(base_key, presence_id(user, socket_id), until)
+        key = base64.b64encode(grant.key).decode("ascii")
+        return {"input_key": key, "writer": grant.writer, "input_until": grant.until}
 
     def user(self, user: str, socket_id: str) -> dict[str, str]:
         """The answer of `/pusher/user-auth`. Raises Refusal (400)."""

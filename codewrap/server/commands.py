@@ -5,18 +5,17 @@ Decides nothing about who; checks all of what. Every text that leaves here fits 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from codewrap.errors import RemoteProtocolError
-from codewrap.protocol import frames, sealing
+from codewrap.protocol import frames, grants, sealing
 from codewrap.protocol.channels import (
     EVENT_INPUT,
     EVENT_SYNC,
+    input_channel,
     is_session_name,
     parse_channel,
     presence_channel,
@@ -47,14 +46,20 @@ class Commands:
     event_bytes: int
     token: Callable[[int], bytes] = secrets.token_bytes
 
-    def input(self, fields: dict[str, object], now_s: float) -> Event:
-        """`POST /api/commands/input`: ``input`` (text, sealed here) or ``sealed`` (passed on as it is). Raises Refusal."""
+    def input(self, fields: dict[str, object], now_s: float, user: str) -> Event:
+        """`POST /api/commands/input` of ``user``: ``input`` (text, sealed here) or ``sealed`` (passed on as it is).
+
+        Raises Refusal; 403 for what is sealed in the name of somebody else.
+        """
         bodies.only(fields, "sessionId", "input", "sealed")
         session = session_name(fields)
         if ("input" in fields) == ("sealed" in fields):
             raise bad_request("exactly one of input and sealed is needed")
-        sealed = _sealed(fields["sealed"]) if "sealed" in fields else self._seal(session, bodies.text(fields, "input"), now_s)
-        return self._event(sealed_input_channel(session), EVENT_INPUT, sealed)
+        if "sealed" in fields:
+            sealed = _sealed(fields["sealed"], now_s, user)
+        else:
+            sealed = self._seal(session, bodies.text(fields, "input"), now_s, user)
+        return self._event(input_channel(session), EVENT_INPUT, sealed)
 
     def sync(self, fields: dict[str, object]) -> Event:
         """`POST /api/commands/sync`: ``frame`` is a Sync frame. Raises Refusal."""
@@ -111,15 +116,16 @@ class Commands:
             raise bad_request("name is not an event's name")
         return self._event(channel, name, bodies.text(fields, "data"))
 
-    def _seal(self, session: str, text: str, now_s: float) -> str:
+    def _seal(self, session: str, text: str, now_s: float, user: str) -> str:
         if not text:
             raise bad_request("input is empty")
         if len(text) > self.event_bytes:
             raise too_large("input", self.event_bytes)
         writer = f"http-{int(now_s)}-{self.token(16).hex()}"
         frame = frames.encode(frames.Input(frames.ANY_EPOCH, writer, 0, text.encode()))
-        key = sealing.shared_secret(sealed_input_channel(session), self.master_key)
-        return sealing.seal(frame, key, self.token(sealing.NONCE_BYTES))
+        base_key = sealing.shared_secret(sealed_input_channel(session), self.master_key)
+        grant = grants.make_grant(base_key, f"{user}.{grants.POSTED}", int(now_s) + grants.LIFE_S)
+        return grants.seal(frame, grant, self.token(sealing.NONCE_BYTES))
 
     def _event(self, channel: str, name: str, data: str) -> Event:
         if not data:
@@ -136,15 +142,18 @@ def _nothing_optional(fields: dict[str, object]) -> None:
         raise bad_request("socket_id and info are not taken here")
 
 
-def _sealed(value: object) -> str:
+def _sealed(value: object, now_s: float, user: str) -> str:
+    """What a writer sealed, in its normal form. Its key is not asked for: the host opens it, and no other."""
     if not isinstance(value, dict):
         raise bad_request("sealed is not an object")
-    bodies.only(value, "nonce", "ciphertext")
-    nonce, ciphertext = bodies.text(value, "nonce"), bodies.text(value, "ciphertext")
+    bodies.only(value, "nonce", "ciphertext", "writer", "until")
+    text = json.dumps(value, separators=(",", ":"))
     try:
-        sizes = [len(base64.b64decode(part, validate=True)) for part in (nonce, ciphertext)]
-    except (binascii.Error, ValueError):
-        raise bad_request("sealed: nonce and ciphertext must be base64") from None
-    if sizes[0] != sealing.NONCE_BYTES or sizes[1] <= sealing.MAC_BYTES:
-        raise bad_request("sealed: nonce or ciphertext has a wrong length")
-    return json.dumps({"nonce": nonce, "ciphertext": ciphertext}, separators=(",", ":"))
+        envelope = grants.decode(text)
+    except RemoteProtocolError as error:
+        raise bad_request(f"sealed: {error}") from None
+    if envelope.user != user:
+        raise forbidden("sealed: this is another user's writer")
+    if grants.is_over(envelope.until, now_s) or envelope.until > now_s + grants.LIFE_S + grants.LEEWAY_S:
+        raise bad_request("sealed: until is over, or further ahead than anything is granted")
+    return text

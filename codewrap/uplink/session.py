@@ -36,7 +36,7 @@ from codewrap.uplink.composer import FEED_BYTES, Batch, Composer
 from codewrap.uplink.farewell import Farewell
 from codewrap.uplink.follower import LogFollower
 from codewrap.uplink.hostsocket import HostSocket
-from codewrap.uplink.inputpath import InputPath, SecretOf, UplinkPlan
+from codewrap.uplink.inputpath import KEY_KEEP_S, InputPath, SecretOf, UplinkPlan
 from codewrap.uplink.portrait import Engine, portrait
 from codewrap.uplink.quickpath import QuickPath
 from codewrap.uplink.spending import CostPlan, Spending
@@ -98,6 +98,7 @@ class UplinkSession:
         self._follower = follower
         self._output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
         self._presence_channel = channels.presence_channel(plan.session)
+        self._control_channel = channels.sealed_input_channel(plan.session)
         self._queue: deque[SubscriberEvent] = deque(maxlen=MAX_QUEUED)
         self._wake = wake
         self._watchers = Watchers()
@@ -168,7 +169,7 @@ class UplinkSession:
         self._output_secret = output_secret
         self._input_path = InputPath(self._plan, self._host, subscriber.shared_secret)
         for channel in self._channels():
-            subscriber.subscribe(channel)
+            subscriber.subscribe(channel, renew_s=KEY_KEEP_S if channel == self._control_channel else None)
         subscriber.start()
         self._arm()
 
@@ -210,7 +211,8 @@ class UplinkSession:
 
     def _channels(self) -> Sequence[str]:
         session = self._plan.session
-        return (channels.sealed_input_channel(session), channels.input_channel(session), self._presence_channel)
+        sealed = () if self._plan.keyless else (self._control_channel,)
+        return (*sealed, channels.input_channel(session), self._presence_channel)
 
     def _feed(self, now_s: float) -> None:
         """Keep the terminal's state up, a block at a time; at once where questions must be answered."""

@@ -118,6 +118,10 @@ class Sender:
             return max(0.0, self._waiting_since_s + EXPIRY_S - now_s) if self._waiting else None
         return max(0.0, self._sent_s + self._again_s - now_s)
 
+    def is_unheard(self, now_s: float) -> bool:
+        """What is under way has not been answered in time, and nothing says that the host is there."""
+        return not self._stalled and self.is_overdue(now_s)
+
     @property
     def _again_s(self) -> float:
         return PROBE_S if self._stalled else RESEND_S

@@ -26,6 +26,7 @@ from codewrap.transport.base import (
     MemberAdded,
     MemberRemoved,
     Received,
+    Renewed,
     Silence,
     StateChanged,
     Subscribed,
@@ -62,6 +63,8 @@ LAST_WORDS_S = 1.0
 LAST_SCREEN_S = 1.0
 # What need not be looked at while the terminal is behind: a screen makes good for it.
 _DRAWN = (Output.event, Screen.event, channels.EVENT_CLIENT_OUTPUT)
+# Of an authorization: the server knows who we are, and does not let us. Anything else may pass.
+_NOT_LET = (401, 403)
 _LEAVE_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -241,8 +244,10 @@ class ViewerSession:
                     self._state_changed(event, now_s)
                 case Subscribed():
                     self._subscribed(event, now_s)
+                case Renewed():
+                    self._upstream.granted(now_s)
                 case SubscriptionFailed():
-                    self._refused(event)
+                    self._refused(event, now_s)
                 case MemberAdded(member=member):
                     self._attendance.added(member)
                 case MemberRemoved(member=member):
@@ -359,6 +364,8 @@ class ViewerSession:
 
     def _subscribed(self, event: Subscribed, now_s: float) -> None:
         self._ready_channels.add(event.channel)
+        if event.channel in self._upstream.channels:
+            self._upstream.granted(now_s)
         if event.channel == self._output_channel:
             self._receiver.connected(now_s)
         if event.channel == self._presence_channel:
@@ -366,9 +373,11 @@ class ViewerSession:
             if self._screen.status:
                 self._receiver.repaint()
 
-    def _refused(self, event: SubscriptionFailed) -> None:
-        if event.channel not in self._upstream.channels:  # may watch, may not type: what is typed is said to be dropped
+    def _refused(self, event: SubscriptionFailed, now_s: float) -> None:
+        if event.channel not in self._upstream.channels:
             self._departure = self._attendance.refused(event.reason, event.status)
+        elif event.status in _NOT_LET and self._upstream.refused():  # may watch, may not type
+            self._words.note(f"you may not type here: {channels.printable(event.reason, 200)}", now_s)
 
     def _mind_host(self, now_s: float) -> None:
         ended = self._receiver.ended
@@ -448,7 +457,7 @@ class ViewerSession:
     def _announce_size(self) -> None:
         size = get_size(1) if self._on_terminal else None
         if size is not None:
-            self._upstream.announce(size, self._receiver.epoch)
+            self._upstream.announce(size, self._receiver.epoch, self._clock())
 
     def _link_text(self, now_s: float) -> str:
         # Before the first word of the host there is no screen of its to say it over; the way in is said elsewhere.

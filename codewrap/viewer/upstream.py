@@ -2,7 +2,7 @@
 keystrokes by the lane to a host on this machine, where there is one.
 
 Never waits. What is typed is kept, resent and given up by the sender; here it is only sealed and handed on, one frame after
-the other, as fast as the broker takes them.
+the other, as fast as the broker takes them. The key for it is granted for a while: a new one is asked for before that is over.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ import secrets
 from collections import deque
 from dataclasses import dataclass
 
-from codewrap.protocol import channels, frames, sealing
+from codewrap.protocol import channels, frames, grants, sealing
 from codewrap.protocol.frames import Input, Resize, Sync
 from codewrap.protocol.geometry import Size
 from codewrap.transport.base import Event, Subscriber
 from codewrap.viewer.httppath import HttpPath, SendOverHttp
 from codewrap.viewer.sender import CHUNK_BYTES, LARGE_CHUNK_BYTES, Sender
 from codewrap.viewer.shortcut import Shortcut
+
+# A host that does not answer may know of another key, or of a revocation: so old a grant is asked for anew then, and as often.
+DOUBTED_AFTER_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,31 @@ class Upstream:
         self._client_events = True
         self._due: deque[Input] = deque()
         self._next_s = 0.0
+        self._size: Size | None = None
         self._size_sent: Size | None = None
         self._presence_channel = channels.presence_channel(session)
         self._input_channel = channels.input_channel(session)
-        self._sealed_input_channel = channels.sealed_input_channel(session)
+        self._grant: grants.Grant | None = None
+        self._granted_s = self._asked_s = float("-inf")
+        self._let: bool | None = None  # None: the server has not said yet
+        self._over = False
 
     @property
     def channels(self) -> list[str]:
         """Those of input; none where nothing may be typed."""
-        return [] if self._rules.read_only else [self._sealed_input_channel, self._input_channel]
+        return [] if self._rules.read_only else [self._input_channel]
+
+    def granted(self, now_s: float) -> None:
+        """The channel of input was authorized, for the first time or anew: what was refused before is past."""
+        if self._let and self.sender.is_unheard(now_s):
+            self.unsent()
+        self._grant, self._granted_s = self._subscriber.grant(self._input_channel), now_s
+        self._let, self._over = True, False
+
+    def refused(self) -> bool:
+        """The server lets us type no more: nothing leaves until it does again. True where that is new."""
+        new, self._let = self._let is not False, False
+        return new
 
     def type(self, data: bytes, epoch: str, now_s: float) -> None:
         """Keystrokes for the run ``epoch`` ("": none is known yet, they wait)."""
@@ -70,6 +89,8 @@ class Upstream:
         """Send what is due. Call it after every turn: it also sends again what was not confirmed in time."""
         if not epoch or self._rules.read_only:
             return
+        self._mind_grant(now_s)
+        self._tell_size(epoch)
         by_broker = self.sender.is_overdue(now_s)
         if not self._due:
             self._due.extend(self.sender.due(epoch, now_s))
@@ -107,15 +128,15 @@ class Upstream:
         """Another run: nothing of what was typed for the one before is for it, and it does not know our size."""
         self._due.clear()
         self.sender.forget()
-        self._size_sent = None
+        self._size = self._size_sent = None
 
-    def announce(self, size: Size, epoch: str) -> None:
-        """Tell this terminal's size, if it is not known: a host without a terminal follows its writers'."""
+    def announce(self, size: Size, epoch: str, now_s: float) -> None:
+        """Tell this terminal's size, as soon as that can be: a host without a terminal follows its writers'."""
         if self._rules.read_only or not epoch:
             return
-        clamped = size.clamped()
-        if clamped != self._size_sent and self._send_frame(Resize(epoch, self.sender.writer, clamped)):
-            self._size_sent = clamped
+        self._size = size.clamped()
+        self._mind_grant(now_s)
+        self._tell_size(epoch)
 
     def request(self, epoch: str, offset: int, want: str) -> None:
         """Ask for a screen or for bytes from ``offset`` on."""
@@ -133,19 +154,39 @@ class Upstream:
     def wait_s(self, now_s: float, *, connected: bool) -> float | None:
         """Seconds until `send` or `expire` has something to do; None when nothing is under way."""
         waits = [self.sender.wait_s(now_s)]
-        if connected and self._rules.interval_s and (self._due or self.sender.ready):
+        if connected and self._may_send and self._rules.interval_s and (self._due or self.sender.ready):
             waits.append(max(0.0, self._next_s - now_s))
         return min((wait for wait in waits if wait is not None), default=None)
 
+    @property
+    def _may_send(self) -> bool:
+        """Nothing goes in clear because a grant is missing, and nothing that the host will refuse."""
+        return bool(self._let) and not self._over and (self._grant is not None or not self._rules.encrypted)
+
+    def _mind_grant(self, now_s: float) -> None:
+        """Ask for a new one where less than a third is left, or the host leaves unanswered what came with this one."""
+        waits = self._due or self.sender.pending_bytes or self._size != self._size_sent
+        if self._grant is None or not self._let or not waits:
+            return
+        age_s = now_s - self._granted_s
+        self._over = age_s >= grants.LIFE_S
+        doubted = age_s >= DOUBTED_AFTER_S and self.sender.is_unheard(now_s)
+        if (doubted or age_s >= grants.RENEW_AFTER_S) and now_s - self._asked_s >= DOUBTED_AFTER_S:
+            self._asked_s = now_s
+            self._subscriber.renew(self._input_channel)
+
+    def _tell_size(self, epoch: str) -> None:
+        size = self._size
+        if size is not None and size != self._size_sent and self._send_frame(Resize(epoch, self.sender.writer, size)):
+            self._size_sent = size
+
     def _send_frame(self, frame: Input | Resize) -> bool:
-        text = frames.encode(frame)
-        key = self._subscriber.shared_secret(self._sealed_input_channel)
-        if key is None and self._rules.encrypted:
+        if not self._may_send:
             return False
-        sealed = text if key is None else sealing.seal(text, key, os.urandom(sealing.NONCE_BYTES))
+        text, grant = frames.encode(frame), self._grant
+        sealed = text if grant is None else grants.seal(text, grant, os.urandom(sealing.NONCE_BYTES))
         if self._client_events and self._subscriber.send(self._input_channel, channels.EVENT_CLIENT_INPUT, sealed):
             return True
         if self._client_events:
             return False  # not connected: it would be late, and is sent again anyway
-        channel = self._input_channel if key is None else self._sealed_input_channel
-        return self._http.send(Event(channel, channels.EVENT_INPUT, sealed))
+        return self._http.send(Event(self._input_channel, channels.EVENT_INPUT, sealed))

@@ -18,6 +18,7 @@ from codewrap.protocol.frames import Input, Resize
 from codewrap.protocol.geometry import Size
 from codewrap.transport.base import Authorization, Event
 from codewrap.transport.gateway import GatewayClient
+from codewrap.transport.lease import Lease
 from tests.support.web import Asked, WebServer, answer
 from tests.support.wires import ScriptedAuthorizer
 
@@ -93,7 +94,7 @@ class ServeAuth:
     def __call__(self, asked: Asked) -> bytes:
         if asked.target == "/api/sessions":
             self.opened += 1
-            return answer(json.dumps({"key": f"key{self.opened}", "appId": "1", "secret": "hush"}))
+            return answer(json.dumps({"key": f"key{self.opened}", "appId": "1", "secret": "hush", "grant": "a"}))
         key = asked.target.partition("auth_key=")[2].partition("&")[0]
         self.used[key] = self.used.get(key, 0) + 1
         if self.used[key] > self.good_for:
@@ -104,17 +105,17 @@ class ServeAuth:
 
 @contextmanager
 def publisher_at(server: WebServer) -> Iterator[GatewayPublisher]:
-    client = GatewayClient(server.url, "token")
-    publisher = GatewayPublisher(client, "s", 10_240)
+    lease = Lease(GatewayClient(server.url, "token"), "s", lambda _: None)
+    lease.open()
+    publisher = GatewayPublisher(lease, 10_240)
     yield publisher
     publisher.close()
-    client.close()
+    lease.end()
 
 
 def test_credentials_are_asked_for_once_and_renewed_when_they_are_refused() -> None:
     gateway = ServeAuth(good_for=2)
     with WebServer(gateway) as server, publisher_at(server) as publisher:
-        assert gateway.opened == 0
         for _ in range(3):
             publisher.publish([Event("private-encrypted-command-s", "output", "x")])
     assert gateway.published == ["key1", "key1", "key2"]
@@ -151,11 +152,11 @@ def send(event: Event) -> list[tuple[object, ...]]:
 
 
 def test_input_goes_through_the_gateway_as_what_it_is() -> None:
-    box = {"nonce": "n", "ciphertext": "c"}
+    box = {"nonce": "n", "ciphertext": "c", "writer": "anna.http", "until": 1}
     typed = frames.encode(Input("e", "w", 0, b"ls\xff"))
     size = frames.encode(Resize("e", "w", Size(rows=1, cols=2)))
     assert send(Event("presence-command-s", "sync", '{"v":1}')) == [("sync", "s", {"v": 1})]
-    assert send(Event("private-encrypted-input-s", "input", json.dumps(box))) == [("input", "s", box)]
+    assert send(Event("private-input-s", "input", json.dumps(box))) == [("input", "s", box)]
     assert send(Event("private-input-s", "input", typed)) == [("text", "s", "ls\ufffd")]
     assert send(Event("private-input-s", "input", size)) == []
     with pytest.raises(RemoteProtocolError):
@@ -175,7 +176,7 @@ def test_connecting_is_tried_again_and_each_reason_told_once() -> None:
         return answer
 
     assert with_retries(attempt, lambda wait_s: bool(waits.append(wait_s)), told.append) is parts
-    assert waits == [0.2, 0.4, 0.8]
+    assert waits == [0.2, 0.4, connections.REFUSED_RETRY_S]
     assert len(told) == 2
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from codewrap.cli.connections import Access, direct_viewer
-from codewrap.cli.uplink import _access
-from codewrap.protocol import channels, frames, sealing
+from codewrap.cli.uplink import _access, secrets_of
+from codewrap.protocol import channels, frames, grants, sealing
 from codewrap.protocol.frames import Ended, Input, Screen
 from codewrap.protocol.hostlink import Decoder, Kind, Message, encode
 from codewrap.store.sessionlog import LogWriter
@@ -110,8 +112,9 @@ def test_a_viewer_sees_types_and_hears_the_end_and_the_log_goes_with_the_session
     assert isinstance(screen, Screen)
     assert screen.offset == 5
     typed = frames.encode(Input("run", "w", 0, b"ls"))
-    parts.send_over_http(Event(channels.sealed_input_channel("s"), channels.EVENT_INPUT, _sealed(typed)))
-    assert host.hears(Kind.INPUT).body == b"ls"
+    parts.send_over_http(Event(channels.input_channel("s"), channels.EVENT_INPUT, _sealed(typed)))
+    heard_typed = host.hears(Kind.INPUT)
+    assert (heard_typed.body, heard_typed.header["user"]) == (b"ls", "bob")
     host.log.ended(3, None, 0.2)
     host.says(Message(Kind.FINISH))
     told = heard.wait_for(Received, lambda event: event.name == "exit")
@@ -124,7 +127,7 @@ def test_a_viewer_sees_types_and_hears_the_end_and_the_log_goes_with_the_session
 
 def _sealed(text: str) -> str:
     key = sealing.shared_secret(channels.sealed_input_channel("s"), bytes(range(32)))
-    return sealing.seal(text, key, bytes(24))
+    return grants.seal(text, grants.make_grant(key, "bob.http", int(time.time()) + 900), bytes(24))
 
 
 def test_questions_of_a_headless_command_are_answered(host: Host) -> None:
@@ -195,3 +198,12 @@ def test_a_broker_comes_through_the_configuration_whole() -> None:
         True,
     )
     assert _access(values | {"master_key": None}).master_key is None
+
+
+def test_secrets_of_every_mode_are_known_to_the_log_s_filter() -> None:
+    key = HUB["master_key"]
+    in_base64 = base64.b64encode(bytes.fromhex(key)).decode()
+    assert secrets_of({"hub": None, "broker": None, "gateway": {"url": "u", "token": "hush"}}) == ["hush"]
+    assert {HUB["secret"], key, in_base64} <= set(secrets_of({"hub": HUB, "broker": None, "gateway": None}))
+    keyless = {"secret": "hush", "master_key": None}
+    assert secrets_of({"hub": None, "broker": keyless, "gateway": None}) == ["hush"]

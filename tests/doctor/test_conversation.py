@@ -10,6 +10,7 @@ import pytest
 from codewrap.doctor.conversation import CHANNEL_CHECKS, CHECKS, MAX_INBOX_EVENTS, Arrival, Conversation, Inbox, Patience
 from codewrap.doctor.report import Check, Status
 from codewrap.errors import AuthError, TransportError
+from codewrap.protocol.grants import make_grant
 from codewrap.transport.base import ConnectionState, Endpoint, Event, Received, StateChanged, SubscriptionFailed
 from tests.support.room import SESSION, SPELLING, Room
 
@@ -55,9 +56,11 @@ def test_only_channels_of_the_throwaway_session_are_touched_and_the_sealed_ones_
     room = Room()
     talk(room)
     assert all(event.channel.endswith(SESSION) for event in room.published)
-    sealed = [event for event in room.published if "encrypted" in event.channel]
-    assert len(sealed) == 2
-    assert all(set(json.loads(event.data)) == {"nonce", "ciphertext"} for event in sealed)
+    [sealed] = [event for event in room.published if "encrypted" in event.channel]
+    assert set(json.loads(sealed.data)) == {"nonce", "ciphertext"}
+    [typed] = [event for event in room.published if event.name == "input"]
+    assert typed.channel == f"private-input-{SESSION}"
+    assert set(json.loads(typed.data)) == {"nonce", "ciphertext", "writer", "until"}
 
 
 @pytest.mark.parametrize(
@@ -152,13 +155,20 @@ def test_a_subscription_that_brings_no_key_is_a_failure() -> None:
     assert set(failures(found)) == {"encrypted channel", "input over HTTP"}
 
 
+def test_a_viewer_whose_key_is_not_made_of_the_hosts_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two servers with two master keys behind one address: everything works, but nobody can type."""
+    monkeypatch.setattr("tests.support.room.GRANT", make_grant(bytes(32), "user.http", 1_800_000_900))
+    found, _ = talk(Room())
+    assert "keys that do not fit" in failures(found)["input over HTTP"]
+
+
 def test_through_a_gateway_input_takes_its_own_way_and_no_public_channel_is_tried() -> None:
     room = Room()
     taken: list[str] = []
 
     def send_input(sealed: str) -> None:
         taken.append(sealed)
-        room.publish([Event(f"private-encrypted-input-{SESSION}", "input", sealed)])
+        room.publish([Event(f"private-input-{SESSION}", "input", sealed)])
 
     found, works = talk(room, send_input=send_input)
     assert works

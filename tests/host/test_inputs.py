@@ -181,3 +181,42 @@ def test_what_is_withdrawn_makes_room() -> None:
     was_full = pending.full
     pending.withdraw({"b"})
     assert (was_full, pending.full) == (True, False)
+
+
+def test_a_stream_is_that_of_the_user_who_was_first_heard_with_it() -> None:
+    pending = PendingInput()
+    pending.put_remote("a", 0, b"mine ", "alice")
+    for offset in (0, 5):
+        pending.put_remote("a", offset, b"not yours", "mallory")
+    pending.put_remote("a", 5, b"still mine", "alice")
+    assert write(pending) == b"mine still mine"
+    pending.put_remote("a", 0, b"mine ", "mallory")
+    assert pending.take_acknowledgements() == {"a": 15}
+
+
+def posted(at: int, number: int) -> str:
+    return f"http-{at}-{number:032x}"
+
+
+def test_nobody_can_make_what_another_typed_be_forgotten_and_written_again() -> None:
+    pending = PendingInput()
+    pending.put_remote("alice-1", 0, b"rm -r build\n", "alice")
+    for number in range(3 * MAX_WRITERS):
+        pending.put_remote(f"m{number}", 0, b".", "mallory")
+        pending.put_remote(posted(1000, number), 0, b".", "alice")
+    write(pending)
+    pending.put_remote("alice-1", 0, b"rm -r build\n", "alice")
+    assert not pending
+
+
+def test_of_what_was_posted_and_forgotten_nothing_is_written_again() -> None:
+    pending = PendingInput()
+    for number in range(MAX_WRITERS + 500):
+        pending.put_remote(posted(1000 + number, number), 0, b".", "alice")
+    assert len(write(pending)) == MAX_WRITERS + 500
+    for number in range(MAX_WRITERS + 500):
+        pending.put_remote(posted(1000 + number, number), 0, b".", "alice")
+    assert not pending
+    pending.put_remote(posted(1000 + MAX_WRITERS + 500, 0), 0, b"new", "alice")
+    pending.put_remote(posted(1, 0), 0, b"of another user", "bob")
+    assert write(pending) == b"newof another user"

@@ -21,7 +21,7 @@ import pytest
 from pusher.errors import PusherForbidden
 
 from codewrap.errors import AuthError
-from codewrap.protocol import frames, sealing
+from codewrap.protocol import frames, grants, sealing
 from codewrap.protocol.frames import Output
 from codewrap.transport.authorize import HttpAuthorizer
 from codewrap.transport.base import Event
@@ -204,9 +204,17 @@ def test_without_a_token_the_official_client_is_refused(node: Node, served: Serv
         assert watcher.next("refused") == {"status": 401}
 
 
-@pytest.mark.parametrize("channel", ["private-encrypted-other", "private-encrypted-input-build"])
-def test_the_official_client_is_refused_what_a_viewer_may_not_have(node: Node, served: Served, channel: str) -> None:
-    with Watcher(node, served, channel, params={"role": "viewer"}) as watcher:
+@pytest.mark.parametrize(
+    ("channel", "role"),
+    [
+        ("private-encrypted-other", "viewer"),
+        ("private-input-build", "viewer"),
+        ("private-encrypted-input-build", "viewer"),
+        ("private-encrypted-input-build", "writer"),
+    ],
+)
+def test_the_official_client_is_refused_what_its_role_may_not_have(node: Node, served: Served, channel: str, role: str) -> None:
+    with Watcher(node, served, channel, params={"role": role}) as watcher:
         assert watcher.next("refused") == {"status": 403}
 
 
@@ -219,12 +227,14 @@ def test_presence_shows_who_is_there_as_the_server_says(node: Node, served: Serv
 
 
 def test_input_over_http_arrives_where_only_the_host_can_read_it(node: Node, served: Served) -> None:
-    channel = "private-encrypted-input-build"
     client = GatewayClient(served.url, TOKEN)
-    with Watcher(node, served, channel, event="input", params={"role": "host"}) as watcher:
+    with Watcher(node, served, "private-input-build", event="input") as watcher:
         watcher.next("subscribed")
         client.send_text("build", "make\n")
-        frame = frames.decode_viewer(json.dumps(watcher.next("event")))
+        envelope = grants.decode(json.dumps(watcher.next("event")))
+    assert envelope.writer == "admin.http"
+    key = grants.writer_key(channel_key(served, "private-encrypted-input-build"), envelope.writer, envelope.until)
+    frame = frames.decode_viewer(grants.unseal(envelope, key))
     assert isinstance(frame, frames.Input)
     assert frame.data == b"make\n"
     client.close()

@@ -27,7 +27,8 @@ SUBSCRIBES = {
     (Role.VIEWER, ChannelRole.SEALED_OUTPUT),
     (Role.VIEWER, ChannelRole.OUTPUT),
     (Role.VIEWER, ChannelRole.PRESENCE),
-    *itertools.product((Role.WRITER, Role.HOST, Role.ADMIN), ChannelRole),
+    *itertools.product((Role.WRITER,), set(ChannelRole) - {ChannelRole.SEALED_INPUT}),
+    *itertools.product((Role.HOST, Role.ADMIN), ChannelRole),
 }
 ACTS = {
     *itertools.product(Role, (Act.SIGN_IN, Act.SYNC, Act.LIST)),

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from codewrap.errors import AuthError, TransportError
-from codewrap.protocol import frames, sealing
+from codewrap.protocol import frames, grants, sealing
 from codewrap.server.app import MountedHub, PublicBroker
 from codewrap.transport.base import Event, RetryLater
 from tests.support.asgi import AsgiClient, Reply
@@ -112,9 +112,12 @@ def test_simple_input_reaches_the_broker_sealed() -> None:
     reply = server.run(scenario)
     assert (reply.status, reply.json()) == (202, {"status": "accepted"})
     [event] = server.published.events
-    assert (event.channel, event.name) == ("private-encrypted-input-build", "input")
+    assert (event.channel, event.name) == ("private-input-build", "input")
     assert "make" not in event.data
-    frame = frames.decode_viewer(sealing.unseal(event.data, sealing.shared_secret(event.channel, MASTER_KEY)))
+    envelope = grants.decode(event.data)
+    assert envelope.writer == "admin.http"
+    base_key = sealing.shared_secret("private-encrypted-input-build", MASTER_KEY)
+    frame = frames.decode_viewer(grants.unseal(envelope, grants.writer_key(base_key, envelope.writer, envelope.until)))
     assert isinstance(frame, frames.Input)
     assert frame.data == b"make\n"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewrap.protocol import frames, sealing
+from codewrap.protocol import frames, grants, sealing
 from codewrap.server.commands import Commands
 from codewrap.server.refusals import Refusal
 from codewrap.transport.base import Event
@@ -18,12 +18,22 @@ from codewrap.transport.base import Event
 MASTER_KEY = bytes(range(32))
 NOW = 1_800_000_000.5
 COMMANDS = Commands(MASTER_KEY, 10_240)
-INPUT_CHANNEL = "private-encrypted-input-build"
-SEALED = {"nonce": base64.b64encode(b"n" * 24).decode(), "ciphertext": base64.b64encode(b"c" * 40).decode()}
+INPUT_CHANNEL = "private-input-build"
+BASE_KEY = sealing.shared_secret("private-encrypted-input-build", MASTER_KEY)
+UNTIL = 1_800_000_900
+SEALED: dict[str, object] = {
+    "nonce": base64.b64encode(b"n" * 24).decode(),
+    "ciphertext": base64.b64encode(b"c" * 40).decode(),
+    "writer": "alice.0123456789ab",
+    "until": UNTIL,
+}
 
 
 def opened(event: Event) -> frames.Input:
-    frame = frames.decode_viewer(sealing.unseal(event.data, sealing.shared_secret(event.channel, MASTER_KEY)))
+    envelope = grants.decode(event.data)
+    assert envelope.writer == "alice.http"
+    assert envelope.until == UNTIL
+    frame = frames.decode_viewer(grants.unseal(envelope, grants.writer_key(BASE_KEY, envelope.writer, envelope.until)))
     assert isinstance(frame, frames.Input)
     return frame
 
@@ -36,27 +46,36 @@ def status_of(call: Any, *arguments: Any) -> int:
 
 @given(st.text(min_size=1, max_size=500).filter(lambda text: text.isprintable() or text.isascii()))
 def test_simple_input_is_sealed_for_the_host_alone(text: str) -> None:
-    event = COMMANDS.input({"sessionId": "build", "input": text}, NOW)
+    event = COMMANDS.input({"sessionId": "build", "input": text}, NOW, "alice")
     assert (event.channel, event.name) == (INPUT_CHANNEL, "input")
     frame = opened(event)
     assert (frame.epoch, frame.offset, frame.data) == (frames.ANY_EPOCH, 0, text.encode())
 
 
 def test_each_simple_input_has_a_writer_of_its_own_that_says_when() -> None:
-    writers = {opened(COMMANDS.input({"sessionId": "build", "input": "x"}, NOW)).writer for _ in range(100)}
+    writers = {opened(COMMANDS.input({"sessionId": "build", "input": "x"}, NOW, "alice")).writer for _ in range(100)}
     assert len(writers) == 100
     assert all(writer.startswith("http-1800000000-") for writer in writers)
 
 
 def test_no_nonce_is_used_twice() -> None:
-    sealed = [COMMANDS.input({"sessionId": "build", "input": "x"}, NOW).data for _ in range(100)]
+    sealed = [COMMANDS.input({"sessionId": "build", "input": "x"}, NOW, "alice").data for _ in range(100)]
     assert len({json.loads(text)["nonce"] for text in sealed}) == 100
 
 
 def test_sealed_input_is_passed_on_as_it_is() -> None:
-    event = COMMANDS.input({"sessionId": "build", "sealed": SEALED}, NOW)
+    event = COMMANDS.input({"sessionId": "build", "sealed": SEALED}, NOW, "alice")
     assert (event.channel, event.name) == (INPUT_CHANNEL, "input")
     assert json.loads(event.data) == SEALED
+
+
+def test_a_grant_that_has_just_ended_is_left_to_the_hosts_clock() -> None:
+    assert COMMANDS.input({"sessionId": "build", "sealed": SEALED | {"until": UNTIL - 900 - 59}}, NOW, "alice").name == "input"
+
+
+@pytest.mark.parametrize("user", ["bob", "alice.0123456789ab", "Alice", ""])
+def test_nobody_passes_on_what_is_sealed_in_anothers_name(user: str) -> None:
+    assert status_of(COMMANDS.input, {"sessionId": "build", "sealed": SEALED}, NOW, user) == 403
 
 
 @pytest.mark.parametrize(
@@ -76,6 +95,13 @@ def test_sealed_input_is_passed_on_as_it_is() -> None:
         {"sessionId": "build", "sealed": "x"},
         {"sessionId": "build", "sealed": {}},
         {"sessionId": "build", "sealed": SEALED | {"more": "x"}},
+        {"sessionId": "build", "sealed": {name: SEALED[name] for name in ("nonce", "ciphertext")}},
+        {"sessionId": "build", "sealed": SEALED | {"writer": "alice"}},
+        {"sessionId": "build", "sealed": SEALED | {"writer": "alice.b.0123456789ab"}},
+        {"sessionId": "build", "sealed": SEALED | {"until": str(UNTIL)}},
+        {"sessionId": "build", "sealed": SEALED | {"until": UNTIL + 0.5}},
+        {"sessionId": "build", "sealed": SEALED | {"until": UNTIL - 900 - 61}},
+        {"sessionId": "build", "sealed": SEALED | {"until": UNTIL + 62}},
         {"sessionId": "build", "sealed": SEALED | {"nonce": "AAAA"}},
         {"sessionId": "build", "sealed": SEALED | {"nonce": "not base64!"}},
         {"sessionId": "build", "sealed": SEALED | {"nonce": "ä"}},
@@ -83,21 +109,21 @@ def test_sealed_input_is_passed_on_as_it_is() -> None:
     ],
 )
 def test_input_of_another_form_is_refused(fields: dict[str, object]) -> None:
-    assert status_of(COMMANDS.input, fields, NOW) == 400
+    assert status_of(COMMANDS.input, fields, NOW, "alice") == 400
 
 
 def test_input_that_would_not_fit_an_event_is_refused_by_its_encoded_size() -> None:
     # 3 000 characters, but 9 000 bytes, and random enough not to compress below the limit.
     text = "".join(chr(0x4E00 + (n * 7919) % 20_000) for n in range(3_400))
-    assert status_of(COMMANDS.input, {"sessionId": "build", "input": text}, NOW) == 413
-    assert status_of(COMMANDS.input, {"sessionId": "build", "input": "x" * 10_241}, NOW) == 413
+    assert status_of(COMMANDS.input, {"sessionId": "build", "input": text}, NOW, "alice") == 413
+    assert status_of(COMMANDS.input, {"sessionId": "build", "input": "x" * 10_241}, NOW, "alice") == 413
     big = SEALED | {"ciphertext": base64.b64encode(b"c" * 10_240).decode()}
-    assert status_of(COMMANDS.input, {"sessionId": "build", "sealed": big}, NOW) == 413
+    assert status_of(COMMANDS.input, {"sessionId": "build", "sealed": big}, NOW, "alice") == 413
 
 
 def test_the_largest_input_that_fits_is_taken() -> None:
     text = "".join(chr(0x4E00 + (n * 7919) % 20_000) for n in range(2_000))
-    event = COMMANDS.input({"sessionId": "build", "input": text}, NOW)
+    event = COMMANDS.input({"sessionId": "build", "input": text}, NOW, "alice")
     assert event.size_bytes <= 10_240
     assert opened(event).data.decode() == text
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from codewrap.doctor.access import Broker, Spelling
 from codewrap.errors import TransportError
+from codewrap.protocol.grants import Grant, make_grant
 from codewrap.protocol.sealing import unseal
 from codewrap.transport.base import (
     ClientEventsRefused,
@@ -24,6 +25,7 @@ from codewrap.transport.base import (
 
 SESSION = "doctor-abc"
 KEY = b"k" * 32
+GRANT = make_grant(KEY, "user.http", 1_800_000_900)
 SPELLING = Spelling("THE_ADDRESS", "THE_APP", "THE_KEY", "THE_SECRET", "THE_MASTER_KEY")
 CONNECTED = StateChanged(ConnectionState.CONNECTED)
 
@@ -89,7 +91,7 @@ class RoomClient:
         if self._room.greeting is not None:
             self._deliver(self._room.greeting)
 
-    def subscribe(self, channel: str) -> None:
+    def subscribe(self, channel: str, *, renew_s: float | None = None) -> None:
         if channel in self._channels:
             return
         if channel in self._room.refused:
@@ -113,6 +115,12 @@ class RoomClient:
 
     def shared_secret(self, channel: str) -> bytes | None:
         return None if self._room.keyless else KEY
+
+    def renew(self, channel: str) -> None:
+        """Nothing here changes."""
+
+    def grant(self, channel: str) -> Grant | None:
+        return None if self._room.keyless or not channel.startswith("private-input-") else GRANT
 
     def close(self) -> None:
         self.is_closed = True

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from codewrap.errors import AuthError, TransportError
-from codewrap.protocol import channels, frames, sealing
+from codewrap.protocol import channels, frames, grants, sealing
 from codewrap.protocol.frames import Acked, Ended, HostFrame, Input, Notice, Output, Sync
 from codewrap.protocol.frames import Screen as ScreenFrame
 from codewrap.protocol.geometry import Size
@@ -418,10 +419,13 @@ def test_a_keystroke_passes_while_a_publish_hangs(bench: Bench) -> None:
     bench.connects(ANNA)
     bench.heard()
     bench.subscriber.secrets["private-encrypted-input-s"] = KEY
-    text = sealing.seal(frames.encode(Input("run", "w", 0, b"\x03")), KEY, os.urandom(sealing.NONCE_BYTES))
+    grant = grants.make_grant(KEY, "anna.http", int(time.time()) + 900)
+    text = grants.seal(frames.encode(Input("run", "w", 0, b"\x03")), grant, os.urandom(sealing.NONCE_BYTES))
     woken = bench.woken
     bench.subscriber.tells(Received("private-input-s", channels.EVENT_CLIENT_INPUT, text))
-    assert bench.heard() == [Message(Kind.INPUT, {"writer": "w", "offset": 0}, b"\x03")]
+    [typed] = bench.heard()
+    assert (typed.kind, typed.body) == (Kind.INPUT, b"\x03")
+    assert (typed.header["writer"], typed.header["offset"], typed.header["user"]) == ("w", 0, "anna")
     assert bench.woken == woken
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from codewrap.errors import TransportError
-from codewrap.protocol import channels, frames, sealing
+from codewrap.protocol import channels, frames, grants
 from codewrap.protocol.frames import Acked, Ended, HostFrame, Input, Notice, Output, Resize, Resized, Sync
 from codewrap.protocol.frames import Screen as ScreenFrame
 from codewrap.protocol.geometry import Size
@@ -28,6 +28,7 @@ from codewrap.transport.base import (
     MemberAdded,
     MemberRemoved,
     Received,
+    Renewed,
     Silence,
     StateChanged,
     Subscribed,
@@ -44,7 +45,7 @@ from tests.support.inplace import played, standard_streams
 from tests.support.ptydriver import Collected
 from tests.support.subscribers import ScriptedSubscriber, Sent
 
-KEY = bytes(range(32))
+GRANT = grants.make_grant(bytes(32), "anna.0123456789ab", 1_800_000_900)
 SIZE = Size(rows=10, cols=100)
 PLAN = ViewerPlan(
     session="s",
@@ -78,7 +79,7 @@ class Attached:
     def __init__(self, plan: ViewerPlan = PLAN, *, terminal: bool = True) -> None:
         self.plan = plan
         self.subscriber = ScriptedSubscriber()
-        self.subscriber.secrets[channels.sealed_input_channel("s")] = KEY
+        self.subscriber.grants[channels.input_channel("s")] = GRANT
         self.http: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self.http_failure: Exception | None = None
         self.clock = Clock()
@@ -151,7 +152,7 @@ class Attached:
         while True:
             sent = self.subscriber.wait_sent(lambda sent: sent.channel == "private-input-s")
             assert sent.name == channels.EVENT_CLIENT_INPUT
-            frame = frames.decode_viewer(sealing.unseal(sent.data, KEY))
+            frame = frames.decode_viewer(grants.unseal(grants.decode(sent.data), GRANT.key))
             if where(frame):
                 return frame
 
@@ -290,9 +291,35 @@ def test_who_may_watch_and_not_type_goes_on() -> None:
     def script(viewer: Attached) -> None:
         viewer.connects()
         viewer.subscriber.tells(SubscriptionFailed("private-input-s", 403, "watch only"))
-        viewer.subscriber.tells(SubscriptionFailed("private-encrypted-input-s", 403, "watch only"))
-        viewer.shows()
-        viewer.sees("welcome")
+        viewer.shows(b"welcome\r\nto all")
+        viewer.sees("to all")
+        viewer.sees("you may not type here: watch only")
+        viewer.types(b"\x1d")
+
+    assert Attached().run(script).status == 0
+
+
+def test_who_is_refused_another_grant_is_told_and_types_again_once_there_is_one() -> None:
+    def script(viewer: Attached) -> None:
+        viewer.begins()
+        viewer.subscriber.tells(SubscriptionFailed("private-input-s", 401, "this token was revoked"))
+        viewer.out.expect(b"you may not type here: this token was revoked")
+        viewer.types(b"x")
+        viewer.subscriber.tells(Renewed("private-input-s"))
+        typed = viewer.input()
+        assert isinstance(typed, Input)
+        assert typed.data == b"x"
+        viewer.types(b"\x1d")
+
+    assert Attached().run(script).status == 0
+
+
+def test_a_server_that_cannot_be_asked_now_refuses_nothing() -> None:
+    def script(viewer: Attached) -> None:
+        viewer.begins()
+        viewer.subscriber.tells(SubscriptionFailed("private-input-s", None, "the broker does not answer"))
+        viewer.types(b"x")
+        viewer.input()
         viewer.types(b"\x1d")
 
     assert Attached().run(script).status == 0
@@ -607,8 +634,8 @@ def test_where_client_events_are_refused_keys_and_requests_go_over_http() -> Non
         viewer.input()
         viewer.subscriber.tells(ClientEventsRefused("private-input-s", 4301, "not enabled"))
         event = viewer.http.get(timeout=WAIT_S)
-        assert (event.channel, event.name) == ("private-encrypted-input-s", channels.EVENT_INPUT)
-        again = frames.decode_viewer(sealing.unseal(event.data, KEY))
+        assert (event.channel, event.name) == ("private-input-s", channels.EVENT_INPUT)
+        again = frames.decode_viewer(grants.unseal(grants.decode(event.data), GRANT.key))
         assert isinstance(again, Input)
         assert again.data == b"a"
         viewer.types(b"~?") if again.offset else viewer.types(b"\r~?")
@@ -640,7 +667,7 @@ def test_a_slow_way_that_fails_is_tried_again() -> None:
 
 def test_without_its_key_nothing_typed_leaves_in_clear() -> None:
     viewer = Attached()
-    viewer.subscriber.secrets.clear()
+    viewer.subscriber.grants.clear()
 
     def script(viewer: Attached) -> None:
         viewer.begins()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 
-from codewrap.protocol import channels, frames, sealing
+from codewrap.protocol import channels, frames, grants
 from codewrap.protocol.frames import Input, Resize, Sync
 from codewrap.protocol.geometry import Size
 from codewrap.transport.base import Event
@@ -13,8 +13,16 @@ from codewrap.viewer.upstream import InputRules, Upstream
 from tests.support.subscribers import ScriptedSubscriber
 
 KEY = bytes(range(32))
-INPUT, SEALED = channels.input_channel("s"), channels.sealed_input_channel("s")
+INPUT = channels.input_channel("s")
+GRANT = grants.make_grant(KEY, "anna.0123456789ab", 1_800_000_900)
+NEXT = grants.make_grant(KEY, "anna.0123456789ab", 1_800_001_500)
 WAIT_S = 15.0
+
+
+def opened(data: str) -> frames.ViewerFrame:
+    """As the host does it, which knows no grants but the key that they are made of."""
+    envelope = grants.decode(data)
+    return frames.decode_viewer(grants.unseal(envelope, grants.writer_key(KEY, envelope.writer, envelope.until)))
 
 
 class Way:
@@ -23,13 +31,14 @@ class Way:
     def __init__(self, *, read_only: bool = False, encrypted: bool = True, interval_s: float = 0.0, key: bool = True) -> None:
         self.subscriber = ScriptedSubscriber()
         if key:
-            self.subscriber.secrets[SEALED] = KEY
+            self.subscriber.grants[INPUT] = GRANT
         self.http: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self.up = Upstream("s", InputRules(read_only, encrypted, interval_s), self.subscriber, self.http.put)
+        self.up.granted(0.0)
 
     def arrived(self) -> list[bytes]:
         """Input that went as client events."""
-        found = [frames.decode_viewer(sealing.unseal(sent.data, KEY)) for sent in self.subscriber.sent if sent.channel == INPUT]
+        found = [opened(sent.data) for sent in self.subscriber.sent if sent.channel == INPUT]
         return [frame.data for frame in found if isinstance(frame, Input)]
 
 
@@ -48,6 +57,99 @@ def test_without_its_key_nothing_leaves_but_where_encryption_is_off() -> None:
     plain = Way(encrypted=False, key=False)
     plain.up.type(b"ls", "run", 0.0)
     assert frames.decode_viewer(plain.subscriber.sent[0].data) == Input("run", plain.up.sender.writer, 0, b"ls")
+
+
+def test_before_the_server_has_answered_nothing_leaves_be_it_encrypted_or_not() -> None:
+    """Else what is typed first would go in clear where the grant comes a moment later."""
+    for encrypted in (True, False):
+        subscriber = ScriptedSubscriber()
+        up = Upstream("s", InputRules(False, encrypted, 0.1), subscriber, lambda _: None)
+        up.type(b"secret", "run", 0.0)
+        assert subscriber.sent == []
+        assert up.wait_s(0.0, connected=True) == 1.0, "and nobody looks again and again"
+
+
+def test_a_size_that_could_not_be_told_is_told_as_soon_as_it_can() -> None:
+    way = Way()
+    way.subscriber.takes = False
+    way.up.announce(Size(24, 80), "run", 0.0)
+    way.subscriber.takes = True
+    way.up.send("run", 1.0)
+    assert [opened(sent.data) for sent in way.subscriber.sent] == [Resize("run", way.up.sender.writer, Size(24, 80))]
+
+
+def test_a_grant_is_renewed_when_less_than_a_third_is_left_and_something_is_typed() -> None:
+    way = Way()
+    way.up.send("run", 899.0)
+    way.up.type(b"a", "run", 599.0)
+    assert way.subscriber.renewals == []
+    way.up.confirm({way.up.sender.writer: 1}, "run", 599.0)
+    way.up.type(b"b", "run", 600.0)
+    way.up.type(b"c", "run", 600.1)
+    assert way.subscriber.renewals == [INPUT]
+    assert way.arrived() == [b"a", b"b", b"c"], "the old one still holds"
+    way.subscriber.grants[INPUT] = NEXT
+    way.up.granted(600.2)
+    way.up.type(b"d", "run", 600.3)
+    assert grants.decode(way.subscriber.sent[-1].data).until == NEXT.until
+    assert way.subscriber.renewals == [INPUT]
+
+
+def test_what_is_typed_after_a_long_rest_waits_for_a_grant_that_the_host_will_take() -> None:
+    way = Way()
+    way.up.type(b"a", "run", 900.0)
+    assert way.subscriber.renewals == [INPUT]
+    assert way.subscriber.sent == []
+    way.subscriber.grants[INPUT] = NEXT
+    way.up.granted(900.5)
+    way.up.send("run", 900.5)
+    assert way.arrived() == [b"a"]
+
+
+def test_a_server_that_gives_nothing_new_is_asked_now_and_then() -> None:
+    way = Way()
+    for tenth in range(100):
+        way.up.type(b"a", "run", 900.0 + tenth / 10)
+    assert 3 <= len(way.subscriber.renewals) <= 4
+
+
+def test_where_the_host_leaves_typing_unanswered_the_grant_is_asked_for_anew() -> None:
+    """It may know of another input key, or that what was granted before some moment is void."""
+    way = Way()
+    way.up.type(b"a", "run", 10.0)
+    way.up.send("run", 10.9)
+    assert way.subscriber.renewals == []
+    way.up.send("run", 11.0)
+    assert way.subscriber.renewals == [INPUT]
+    assert way.arrived() == [b"a", b"a"]
+    way.up.send("run", 12.0)
+    way.subscriber.grants[INPUT] = NEXT
+    way.up.granted(13.0)
+    way.up.send("run", 13.0)
+    assert grants.decode(way.subscriber.sent[-1].data).until == NEXT.until
+    assert way.arrived()[-1] == b"a"
+
+
+def test_a_host_whose_command_does_not_read_is_no_reason_to_doubt_the_grant() -> None:
+    way = Way()
+    way.up.type(b"a", "run", 10.0)
+    way.up.confirm({way.up.sender.writer: 0}, "run", 10.1)
+    way.up.send("run", 15.0)
+    assert way.subscriber.renewals == []
+
+
+def test_who_is_refused_types_no_more_until_the_server_lets_them_again() -> None:
+    way = Way()
+    assert way.up.refused()
+    assert not way.up.refused(), "it is said once"
+    way.up.type(b"a", "run", 1.0)
+    way.up.announce(Size(24, 80), "run", 1.0)
+    assert way.subscriber.sent == []
+    assert way.up.expire(1.0 + EXPIRY_S) == 1
+    way.up.granted(20.0)
+    way.up.type(b"b", "run", 20.0)
+    assert way.arrived() == [b"b"]
+    assert way.up.refused()
 
 
 def test_what_a_broken_link_did_not_take_goes_when_it_is_back() -> None:
@@ -96,13 +198,13 @@ def test_what_is_too_old_and_what_was_for_another_run_never_arrives() -> None:
 
 def test_a_size_is_told_once_and_to_each_run() -> None:
     way = Way()
-    way.up.announce(Size(24, 80), "")
+    way.up.announce(Size(24, 80), "", 0.0)
     assert way.subscriber.sent == []
     for size in (Size(24, 80), Size(24, 80), Size(5000, 1)):
-        way.up.announce(size, "run")
+        way.up.announce(size, "run", 0.0)
     way.up.begin_anew()
-    way.up.announce(Size(5000, 1), "next")
-    told = [frames.decode_viewer(sealing.unseal(sent.data, KEY)) for sent in way.subscriber.sent]
+    way.up.announce(Size(5000, 1), "next", 0.0)
+    told = [opened(sent.data) for sent in way.subscriber.sent]
     assert [(frame.epoch, frame.size) for frame in told if isinstance(frame, Resize)] == [
         ("run", Size(24, 80)),
         ("run", Size(1000, 2)),
@@ -113,7 +215,7 @@ def test_a_size_is_told_once_and_to_each_run() -> None:
 def test_who_only_watches_sends_nothing() -> None:
     way = Way(read_only=True)
     way.up.type(b"ls", "run", 0.0)
-    way.up.announce(Size(24, 80), "run")
+    way.up.announce(Size(24, 80), "run", 0.0)
     assert way.subscriber.sent == []
     assert way.up.channels == []
 
@@ -124,8 +226,8 @@ def test_where_client_events_are_refused_all_goes_over_http() -> None:
     way.up.use_http()
     way.up.send("run", 0.1)
     typed = way.http.get(timeout=WAIT_S)
-    assert (typed.channel, typed.name) == (SEALED, channels.EVENT_INPUT)
-    again = frames.decode_viewer(sealing.unseal(typed.data, KEY))
+    assert (typed.channel, typed.name) == (INPUT, channels.EVENT_INPUT)
+    again = opened(typed.data)
     assert isinstance(again, Input)
     assert again.data == b"ls"
     way.up.request("run", 7, "bytes")

@@ -40,7 +40,7 @@ class ChannelApi:
         try:
             session = _session_of(asked.channel)
             identity.require_session(session)
-            answer = self._service.signer.channel(identity.user, identity.role, asked)
+            answer = self._service.signer.channel(identity.user, identity.role, asked, identity.expires_at)
         except Refusal as refusal:
             why = refusal.message
             raise

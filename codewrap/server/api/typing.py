@@ -54,7 +54,7 @@ class TypingApi:
         session = session_name(fields)
         identity.require_session(session)
         _within(self._inputs, session, "inputs to this session")
-        event = self._service.commands.input(fields, self._service.clock())
+        event = self._service.commands.input(fields, self._service.clock(), identity.user)
         return await self._service.accept(session, event)
 
     def _audit(self, identity: Identity, fields: dict[str, object], why: str) -> None:
