@@ -40,7 +40,6 @@ class Act(enum.Enum):
     APPROVE = "let somebody type into a session"
     SHARE = "share a session"
     TOKENS = "issue or revoke tokens"
-    AUDIT = "read the audit log"
     METRICS = "read the metrics"
 
 

@@ -34,7 +34,7 @@ ACTS = {
     *itertools.product(Role, (Act.SIGN_IN, Act.SYNC, Act.LIST)),
     *itertools.product((Role.WRITER, Role.HOST, Role.ADMIN), (Act.TYPE,)),
     *itertools.product((Role.HOST, Role.ADMIN), (Act.PUBLISH, Act.KILL, Act.APPROVE, Act.SHARE)),
-    *itertools.product((Role.ADMIN,), (Act.TOKENS, Act.AUDIT, Act.METRICS)),
+    *itertools.product((Role.ADMIN,), (Act.TOKENS, Act.METRICS)),
 }
 
 
