@@ -7,7 +7,8 @@ CodewrapError
 │   └── CommandNotExecutable it is there but cannot be executed (126)
 ├── SessionError
 │   ├── SessionNotFound      no such session can be reached (255)
-│   └── SessionNameTaken     a running session has this name
+│   ├── SessionNameTaken     a running session has this name
+│   └── SessionNotShareable  no link can lead to it
 ├── AuthError                the server refuses these credentials
 ├── TransportError           the server cannot be reached, or answers wrongly
 ├── StoreError               the disk refuses
@@ -98,6 +99,13 @@ class SessionNameTaken(SessionError):
 
     def __str__(self) -> str:
         return f"a session {self.name!r} is already running: choose another --name, or attach to it"
+
+
+class SessionNotShareable(SessionError):
+    """No link can lead to it, as it does not go through a server that makes links."""
+
+    def __str__(self) -> str:
+        return f"session {self.name!r} cannot be shared: {self.advice}"
 
 
 class AuthError(CodewrapError):

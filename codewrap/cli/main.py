@@ -38,6 +38,11 @@ COMMANDS = {
     "attach": CommandSource("codewrap.cli.attach", "attach", _HELP),
     "ls": CommandSource("codewrap.cli.ls", "ls", _HELP),
     "serve-auth": CommandSource("codewrap.cli.serve_auth", "serve_auth", _HELP),
+    "share": CommandSource("codewrap.cli.share", "share", _HELP),
+    "token create": CommandSource("codewrap.cli.tokens", "create", _HELP),
+    "token list": CommandSource("codewrap.cli.tokens", "list_all", _HELP),
+    "token revoke": CommandSource("codewrap.cli.tokens", "revoke", _HELP),
+    "token inspect": CommandSource("codewrap.cli.tokens", "inspect", _HELP),
     "doctor": CommandSource("codewrap.cli.doctor", "doctor", _HELP),
     "audit verify": CommandSource("codewrap.cli.audit", "verify", _HELP),
     "audit show": CommandSource("codewrap.cli.audit", "show", _HELP),
@@ -46,6 +51,7 @@ COMMANDS = {
 
 # What the help of a group says; that of its commands is only read when the group is asked for.
 GROUPS: dict[str, str] = {
+    "token": "Who may do what at a serve-auth: issue, list, revoke and inspect tokens.",
     "audit": "Check and show audit logs: who asked for what, and what was decided.",
 }
 
