@@ -28,6 +28,8 @@ from codewrap.config import (
     decode_master_key,
     is_loopback,
     load,
+    metrics_token,
+    most_per_user,
     parse_budget,
     parse_duration,
     parse_rate,
@@ -646,3 +648,24 @@ def test_a_length_of_time_is_read_as_people_write_it(text: str, seconds: int) ->
 def test_what_is_no_length_of_time_is_refused_by_the_option_it_came_in(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^--expires: .*90m, 8h or 30d"):
         parse_duration("--expires", text)
+
+
+def test_what_one_user_may_have_has_a_default_and_a_setting() -> None:
+    assert most_per_user({}) == (100, 200)
+    assert most_per_user({"CODEWRAP_MAX_SOCKETS_PER_USER": "5", "CODEWRAP_MAX_SESSIONS_PER_USER": "1"}) == (5, 1)
+
+
+@pytest.mark.parametrize("name", ["CODEWRAP_MAX_SOCKETS_PER_USER", "CODEWRAP_MAX_SESSIONS_PER_USER"])
+@pytest.mark.parametrize("value", ["0", "-1", "many", "100001"])
+def test_what_one_user_may_have_is_a_number(name: str, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        most_per_user({name: value})
+    assert caught.value.setting == name
+
+
+def test_the_token_of_the_metrics_is_a_token_and_no_business_of_the_command() -> None:
+    assert metrics_token({}) is None
+    assert metrics_token({"CODEWRAP_METRICS_TOKEN": "abc"}) == "abc"
+    with pytest.raises(ConfigError):
+        metrics_token({"CODEWRAP_METRICS_TOKEN": "a b"})
+    assert child_environment({"CODEWRAP_METRICS_TOKEN": "abc", "HOME": "/"}) == {"HOME": "/"}

@@ -113,6 +113,10 @@ class HubRuntime:
         """End one connection, as if its user's connections were terminated."""
         self.hub.close_socket(socket_id)
 
+    def census(self) -> tuple[int, dict[str, int]]:
+        """Open sockets, and members of presence channels by their role."""
+        return self.hub.connection_count, self.hub.count_members("role")
+
     def answer(self, request: ApiRequest) -> Answer:
         """The HTTP API's answer, guarded."""
         try:

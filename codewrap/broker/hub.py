@@ -48,6 +48,7 @@ class Hub:
         self._random_bytes = random_bytes
         self._hooks = HookEvents(emit, limits.hold_back_s)
         self._connections: dict[Connection, None] = {}
+        self._by_socket: dict[str, Connection] = {}
         self._uncounted: dict[Channel, None] = {}
         self._counted_s = clock()
         self._handlers: dict[str, Callable[[Connection, ClientFrame], None]] = {
@@ -62,6 +63,20 @@ class Hub:
     def connection_count(self) -> int:
         """Connections that are open now."""
         return len(self._connections)
+
+    def is_open(self, socket_id: str) -> bool:
+        """Whether a connection of that id is open now."""
+        return socket_id in self._by_socket
+
+    def count_members(self, label: str) -> dict[str, int]:
+        """Members of all presence channels by the text under ``label`` of their info ("" where there is none)."""
+        counts: dict[str, int] = {}
+        for channel in self.channels:
+            for member in channel.roster.members if channel.roster is not None else ():
+                value = member.info.get(label) if isinstance(member.info, dict) else None
+                text = value if isinstance(value, str) else ""
+                counts[text] = counts.get(text, 0) + 1
+        return counts
 
     def now_s(self) -> float:
         """The hub's clock."""
@@ -83,6 +98,7 @@ class Hub:
         now = self._clock()
         connection = Connection(self._new_socket_id(), sink, version, opened_s=now, heard_s=now)
         self._connections[connection] = None
+        self._by_socket[connection.socket_id] = connection
         sink.send(messages.connection_established(connection.socket_id, self.limits.activity_timeout_s))
         return connection
 
@@ -112,6 +128,7 @@ class Hub:
             return
         connection.closed = True
         del self._connections[connection]
+        self._by_socket.pop(connection.socket_id, None)
         for channel in list(connection.channels.values()):
             self._leave(connection, channel)
         self.users.sign_out(connection)
@@ -307,9 +324,9 @@ class Hub:
 
     def close_socket(self, socket_id: str) -> None:
         """Close one connection in the same way, if it is there."""
-        for connection in list(self._connections):
-            if connection.socket_id == socket_id:
-                self.close(connection, 4009, "You got disconnected by the app")
+        connection = self._by_socket.get(socket_id)
+        if connection is not None:
+            self.close(connection, 4009, "You got disconnected by the app")
 
     def _join(self, connection: Connection, name: ChannelName, member: Member | None) -> None:
         channel = self.channels.open(name)

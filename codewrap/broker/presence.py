@@ -5,6 +5,7 @@ A member is a user: it joins with the first of its sockets and leaves with the l
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from codewrap.broker import messages
@@ -86,6 +87,11 @@ class Roster:
     def user_ids(self) -> list[str]:
         """Ids of all members."""
         return list(self._members)
+
+    @property
+    def members(self) -> Iterable[Member]:
+        """All of them."""
+        return self._members.values()
 
     def user_id_of(self, connection: Connection) -> str | None:
         """As whom ``connection`` is here."""

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Router
 from codewrap.server.api.about import AboutApi
 from codewrap.server.api.channels import ChannelApi
 from codewrap.server.api.hosting import HostingApi
+from codewrap.server.api.metrics import MetricsApi
 from codewrap.server.api.pages import PageApi
 from codewrap.server.api.sessions import SessionApi
 from codewrap.server.api.shares import ShareApi
@@ -30,12 +31,18 @@ from codewrap.server.api.typing import TypingApi
 from codewrap.server.auditing import Auditor
 from codewrap.server.authorize import Signer
 from codewrap.server.commands import Commands
+from codewrap.server.counting import SteadyStorage
 from codewrap.server.credentials import Issuer
 from codewrap.server.guard import SECURITY_HEADERS, Guard
+from codewrap.server.guessing import Guessing
 from codewrap.server.health import Health, Probe, always
 from codewrap.server.identity import Gatekeeper, Recognizer
+from codewrap.server.limits import Limits
+from codewrap.server.limitstorage import StateStorage
+from codewrap.server.measured import CountedBlocks, CountedRevocations, MeasuredPublisher, MeasuredRequests, MeasuredState
+from codewrap.server.metrics import Census, Metrics
 from codewrap.server.outlets import Outlets
-from codewrap.server.refusals import Refusal
+from codewrap.server.refusals import REFUSAL_IN_SCOPE, Refusal
 from codewrap.server.registry import Registry
 from codewrap.server.revocations import Revocations
 from codewrap.server.revoking import Revoker, TerminateUser
@@ -67,6 +74,8 @@ class MountedHub:
     routes: Sequence[BaseRoute]
     lifespan: Lifespan = contextlib.nullcontext
     close_socket: Callable[[str], None] | None = None
+    is_open: Callable[[str], bool] | None = None
+    census: Callable[[], Census] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,7 @@ class Backends:
     """What the server rests on. ``make_publisher`` is called once per publishing thread; ``terminate`` blocks, and may be None.
 
     With a hub ``make_publisher`` is called once, and its publisher is used in the event loop: it must hand over and never wait.
+    ``several``: other copies of the server may share ``state``, and limits are counted in it.
     """
 
     make_publisher: Callable[[], Publisher]
@@ -82,6 +92,7 @@ class Backends:
     recognizers: Sequence[Recognizer] = ()
     terminate: TerminateUser | None = None
     probe: Probe = always
+    several: bool = False
 
 
 def build_app(
@@ -104,10 +115,11 @@ def build_app(
         ShareApi(service),
         AboutApi(service, health),
         PageApi(),
+        MetricsApi(service, hub.census if hub is not None else None),
     ]
     app = Starlette(
         routes=[*(route for api in apis for route in api.routes()), *(hub.routes if hub is not None else ())],
-        middleware=[Middleware(Guard, reach=settings.reach)],
+        middleware=[Middleware(MeasuredRequests, metrics=service.metrics), Middleware(Guard, reach=settings.reach)],
         exception_handlers={
             Refusal: _refused,
             HTTPException: _refused,
@@ -121,21 +133,32 @@ def build_app(
 
 
 def _service(settings: ServerSettings, backends: Backends, hub: MountedHub | None, clock: Callable[[], float]) -> Service:
-    outlets = Outlets(backends.make_publisher, in_loop=hub is not None)
-    sockets = AuthorizedSockets(hub.close_socket if hub is not None else None)
+    metrics = Metrics()
+    state = MeasuredState(backends.state, metrics)
+    outlets = Outlets(lambda: MeasuredPublisher(backends.make_publisher(), metrics), in_loop=hub is not None)
+    sockets = AuthorizedSockets(hub.close_socket, is_open=hub.is_open) if hub is not None else AuthorizedSockets()
+    counting = SteadyStorage(StateStorage(state, clock), clock) if backends.several else None
     commands = Commands(settings.master_key, settings.event_bytes)
     revoker = Revoker(sockets, backends.terminate)
-    revocations = Revocations(backends.state, revoker.revoked, clock)
-    registry = Registry(backends.state, revocations, clock)
+    revocations = Revocations(state, CountedRevocations(revoker.revoked, metrics), clock)
+    registry = Registry(state, revocations, clock, most=settings.bounds.sessions_per_user)
     hosts = HostTeller(settings.master_key, registry, outlets.publish, clock)
     revoker.tell_hosts = hosts.revoke
     signer = TokenSigner(settings.signing_keys)
     recognizers = (TokenRecognizer(signer), *backends.recognizers)
     return Service(
         settings=settings,
-        state=backends.state,
+        state=state,
         outlets=outlets,
-        gatekeeper=Gatekeeper(settings.token, recognizers, standing=revocations.check, audit=backends.audit, wall_clock=clock),
+        gatekeeper=Gatekeeper(
+            settings.token,
+            recognizers,
+            guessing=Guessing(counting, CountedBlocks(metrics, backends.audit), clock),
+            standing=revocations.check,
+            audit=backends.audit,
+            on_authenticated=metrics.authenticated,
+            wall_clock=clock,
+        ),
         revocations=revocations,
         registry=registry,
         tokens=signer,
@@ -145,6 +168,8 @@ def _service(settings: ServerSettings, backends: Backends, hub: MountedHub | Non
         sockets=sockets,
         hosts=hosts,
         audit=backends.audit,
+        limits=Limits(counting, metrics.limit_hit, clock),
+        metrics=metrics,
         clock=clock,
     )
 
@@ -173,23 +198,30 @@ class _Lifespan:
                 await service.audit.close()
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):  # the router's own: no such route, or method
         codes = {404: "not_found", 405: "method_not_allowed"}
-        response = Refusal(error.status_code, codes.get(error.status_code, "refused"), error.detail).response()
+        refusal = Refusal(error.status_code, codes.get(error.status_code, "refused"), error.detail)
+        response = _answered(request, refusal)
         response.headers.update(error.headers or {})
         return response
     if isinstance(error, Refusal):
-        return error.response()
+        return _answered(request, error)
     raise error
 
 
-async def _state_unavailable(_request: Request, error: Exception) -> Response:
+def _answered(request: Request, refusal: Refusal) -> Response:
+    request.scope[REFUSAL_IN_SCOPE] = refusal.code
+    return refusal.response()
+
+
+async def _state_unavailable(request: Request, error: Exception) -> Response:
     LOGGER.error("%s", error)
-    return Refusal(503, "state_unavailable", "what this server keeps cannot be read now", retry_after_s=2).response()
+    refusal = Refusal(503, "state_unavailable", "what this server keeps cannot be read now", retry_after_s=2)
+    return _answered(request, refusal)
 
 
-async def _failed(_request: Request, _error: Exception) -> Response:
-    response = Refusal(500, "internal_error", "this is a fault of the server; its log says more").response()
+async def _failed(request: Request, _error: Exception) -> Response:
+    response = _answered(request, Refusal(500, "internal_error", "this is a fault of the server; its log says more"))
     response.headers.update(SECURITY_HEADERS)
     return response

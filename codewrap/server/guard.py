@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from codewrap.server.refusals import Refusal, bad_request
+from codewrap.server.refusals import REFUSAL_IN_SCOPE, Refusal, bad_request
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 SECURITY_HEADERS = {
@@ -101,6 +101,7 @@ class Guard:
             await self._app(scope, receive, send)
 
     async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[REFUSAL_IN_SCOPE] = refusal.code
         if scope["type"] == "websocket":
             await WebSocketClose(1008, refusal.message)(scope, receive, send)  # before accept: the upgrade gets a 403
             return

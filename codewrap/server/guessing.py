@@ -64,8 +64,8 @@ class Guessing:
 
     async def failed(self, subject: str) -> None:
         """One more failure."""
-        now_s = self._clock()
         until = await self._storage.get_expiry(_key(_BLOCKED, subject))
+        now_s = self._clock()  # read after: where there is no block, a storage answers with its own now
         if until > now_s:  # blocked by another copy
             self._block(subject, until)
             return

@@ -7,6 +7,7 @@ the limit (an eighth of it for each copy beside the first, and what is asked wit
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections import OrderedDict
@@ -24,18 +25,28 @@ from codewrap.server.refusals import too_many
 TOLD_FROM = 8  # an eighth
 TELL_EVERY_S = 0.3
 SOCKETS_PER_USER = 100
+SESSIONS_PER_USER = 200
 AUTHORIZATIONS_PER_SOCKET = 12  # a viewer has six, and all again when it reconnects
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many of something one user may have at once."""
+
+    sockets_per_user: int = SOCKETS_PER_USER
+    sessions_per_user: int = SESSIONS_PER_USER
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
-    """What is asked for, and how often one session, token and address may; None: any number. ``name`` is a word for programs."""
+    """What is asked for, and how often one session, token, user and address may; None: any number. ``name`` is for programs."""
 
     name: str
     what: str
     session: RateLimitItem | None = None
     token: RateLimitItem | None = None
     address: RateLimitItem | None = None
+    user: RateLimitItem | None = None
 
 
 def _times(amount: int, seconds: int) -> RateLimitItem:
@@ -49,15 +60,17 @@ OPENINGS = Kind("openings", "openings of sessions", token=_times(600, 60), addre
 REDEEMINGS = Kind("redeemings", "links redeemed", address=_times(120, 60))
 
 
+@functools.cache
 def authorizations(sockets_per_user: int = SOCKETS_PER_USER) -> Kind:
     """Of channels and sign-ins: enough for all of a user's sockets to come back at once."""
     by_token = max(1200, AUTHORIZATIONS_PER_SOCKET * sockets_per_user)
     return Kind("authorizations", "authorizations", token=_times(by_token, 60), address=_times(max(6000, by_token), 60))
 
 
+@functools.cache
 def new_sockets(sockets_per_user: int = SOCKETS_PER_USER) -> Kind:
     """Of a user, where the broker is another one, which is not asked how many of them are open still."""
-    return Kind("sockets", "new sockets", token=_times(sockets_per_user, 60))
+    return Kind("sockets", "new sockets", user=_times(sockets_per_user, 60))
 
 
 @dataclass(slots=True)
@@ -84,11 +97,12 @@ class Limits:
         self._tracked = tracked
         self._told: OrderedDict[str, _Told] = OrderedDict()
 
-    async def take(self, kind: Kind, *, session: str = "", token: str = "", address: str = "") -> None:
+    async def take(self, kind: Kind, *, session: str = "", token: str = "", user: str = "", address: str = "") -> None:
         """Count one by each that is named. Raises Refusal (429) with the seconds to wait."""
         for item, by, subject in (
             (kind.session, "session", session),
             (kind.token, "token", token),
+            (kind.user, "user", user),
             (kind.address, "address", address_group(address) if address else ""),
         ):
             if item is not None and subject:
@@ -134,84 +148,3 @@ class Limits:
 
     def _left_s(self, until: float) -> int:
         return max(1, math.ceil(until - self._clock()))
-
-
-MAX_FAILURES = 10
-FAILURE_WINDOW_S = 60.0
-_FEW = 4096  # the oldest is forgotten beyond it: an attacker with more addresses than that is not stopped by address
-
-
-@dataclass(slots=True)
-class _Count:
-    failures: int
-    since_s: float
-
-
-class Failures:
-    """Counts failed authentications by address: MAX_FAILURES within FAILURE_WINDOW_S, then none is tried until it is over."""
-
-    def __init__(self, limit: int = MAX_FAILURES, window_s: float = FAILURE_WINDOW_S, tracked: int = _FEW) -> None:
-        self._limit = limit
-        self._window_s = window_s
-        self._tracked = tracked
-        self._counts: OrderedDict[str, _Count] = OrderedDict()
-
-    def wait_s(self, address: str, now_s: float) -> int | None:
-        """Whole seconds until ``address`` may try again; None where it may now."""
-        count = self._current(address_group(address), now_s)
-        if count is None or count.failures < self._limit:
-            return None
-        return max(1, math.ceil(count.since_s + self._window_s - now_s))
-
-    def add(self, address: str, now_s: float) -> None:
-        """One more failure."""
-        group = address_group(address)
-        count = self._current(group, now_s)
-        if count is None:
-            self._counts[group] = _Count(1, now_s)
-            if len(self._counts) > self._tracked:
-                self._counts.popitem(last=False)
-            return
-        count.failures += 1
-
-    def __len__(self) -> int:
-        return len(self._counts)
-
-    def _current(self, group: str, now_s: float) -> _Count | None:
-        count = self._counts.get(group)
-        if count is not None and now_s - count.since_s >= self._window_s:
-            del self._counts[group]
-            return None
-        return count
-
-
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    at_s: float
-
-
-class Rate:
-    """Token buckets by name: ``burst`` at once, then ``per_s`` a second."""
-
-    def __init__(self, per_s: float, burst: int, tracked: int = _FEW) -> None:
-        self._per_s = per_s
-        self._burst = burst
-        self._tracked = tracked
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-
-    def take(self, name: str, now_s: float) -> int | None:
-        """Take one. None where there was one, else whole seconds until there is."""
-        bucket = self._buckets.pop(name, None) or _Bucket(self._burst, now_s)
-        self._buckets[name] = bucket
-        if len(self._buckets) > self._tracked:
-            self._buckets.popitem(last=False)
-        bucket.tokens = min(self._burst, bucket.tokens + max(0.0, now_s - bucket.at_s) * self._per_s)
-        bucket.at_s = now_s
-        if bucket.tokens < 1:
-            return max(1, math.ceil((1 - bucket.tokens) / self._per_s))
-        bucket.tokens -= 1
-        return None
-
-    def __len__(self) -> int:
-        return len(self._buckets)

@@ -11,8 +11,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from codewrap.errors import CodewrapError
+from codewrap.server.auditing import Auditor
+from codewrap.server.guessing import Block
 from codewrap.server.metrics import NO_ROUTE, Metrics
 from codewrap.server.refusals import REFUSAL_IN_SCOPE
+from codewrap.server.revocations import OnRevoked
 from codewrap.server.state import HostedSession, Revocation, StateStore, StateUnavailable, TokenRecord
 from codewrap.transport.base import Event, Publisher
 
@@ -101,6 +104,30 @@ class MeasuredState:
             raise
         self._metrics.state_asked(operation, time.perf_counter() - began_s, answered=True)
         return value
+
+
+class CountedRevocations:
+    """What is called for each revocation, counted."""
+
+    def __init__(self, revoked: OnRevoked, metrics: Metrics) -> None:
+        self._revoked = revoked
+        self._metrics = metrics
+
+    async def __call__(self, revocation: Revocation, user: str | None) -> None:
+        self._metrics.revoked("user" if revocation.subject.startswith("user:") else "token")
+        await self._revoked(revocation, user)
+
+
+class CountedBlocks:
+    """What is called for each block of somebody who guesses: counted, and in the audit log."""
+
+    def __init__(self, metrics: Metrics, audit: Auditor) -> None:
+        self._metrics = metrics
+        self._audit = audit
+
+    def __call__(self, block: Block) -> None:
+        self._metrics.blocked()
+        self._audit.limited("authentications", user="", address=block.subject)
 
 
 class MeasuredRequests:

@@ -18,6 +18,7 @@ from prometheus_client.process_collector import ProcessCollector
 from codewrap import __version__
 from codewrap.errors import RemoteProtocolError
 from codewrap.protocol.channels import ChannelRole, parse_channel
+from codewrap.protocol.roles import Role
 from codewrap.transport.base import Event
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -25,6 +26,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 NO_ROUTE = "none"
 OTHER = "other"
+ROLES = frozenset(role.value for role in Role)
 CHANNELS = {
     ChannelRole.SEALED_OUTPUT: "output",
     ChannelRole.OUTPUT: "output",
@@ -165,7 +167,7 @@ class Metrics:
         self._sockets.set(_number(now.census.sockets if now.census is not None else None))
         self._present.clear()
         for role, count in (now.census.present if now.census is not None else {}).items():
-            self._present.labels(role).set(count)
+            self._present.labels(role if role in ROLES else OTHER).inc(count)
         return generate_latest(self._registry)
 
     def _counter(self, name: str, words: str, *labels: str) -> Counter:

@@ -100,6 +100,7 @@ def _paths() -> Schema:
         "/api/config": {"get": _get("Public settings of clients", "Config")},
         "/healthz": {"get": _get("Whether server and broker answer", "Health")},
         "/openapi.json": {"get": _get("This document", "OpenApi")},
+        "/metrics": {"get": _metrics()},
         "/apps/{app_id}/events": _signed("Publish one event", "Event"),
         "/apps/{app_id}/batch_events": _signed("Publish up to ten events in order", "Batch"),
     }
@@ -109,6 +110,12 @@ def _get(summary: str, answer: str, problems: tuple[int, ...] = _ALWAYS, path: S
     security: list[Schema] = [{"bearer": []}] if 401 in problems else []
     operation: Schema = {"summary": summary, "security": security, "responses": _responses(200, answer, problems)}
     return operation | ({"parameters": [path]} if path is not None else {})
+
+
+def _metrics() -> Schema:
+    operation = _get("Numbers for Prometheus", "Empty", _ASKED)
+    operation["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    return operation
 
 
 def _post(

@@ -74,6 +74,11 @@ class Outlets:
         self._waiting = waiting
         self._under_way: set[asyncio.Task[None]] = set()
 
+    @property
+    def waiting(self) -> int:
+        """Publishes under way or waiting for their turn."""
+        return len(self._under_way)
+
     async def publish(self, session: str, events: Sequence[Event]) -> None:
         """Publish 1 to 10 events of ``session`` after all that was handed over before.
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from codewrap.errors import AuthError
 from codewrap.server.credentials import SessionCredentials
 from codewrap.server.identity import Identity
+from codewrap.server.limits import SESSIONS_PER_USER
 from codewrap.server.refusals import Refusal, too_many
 from codewrap.server.revocations import Revocations
 from codewrap.server.state import HostedSession, StateStore
@@ -24,7 +25,6 @@ BELIEVED_S = 0.5
 NOTED_EVERY_S = 10.0
 # A host says that it is there every 45 s (`transport/gateway.py`): one that missed three is taken for gone.
 STALE_S = 150.0
-SESSIONS_PER_USER = 200
 KNOWN = 4096
 _GRANT = re.compile(r"[0-9a-f]{16}(-[0-9a-f]{32})?")
 

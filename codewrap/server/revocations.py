@@ -39,6 +39,10 @@ class Revocations:
         self._read_at_s = -FORGIVEN_S
         self._task: asyncio.Task[None] | None = None
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._tokens) + len(self._users)
+
     async def start(self) -> None:
         """Read the set and keep it current. Raises StateUnavailable."""
         await self._read()

@@ -17,7 +17,9 @@ from codewrap.server.authorize import Signer
 from codewrap.server.commands import Commands
 from codewrap.server.credentials import Issuer
 from codewrap.server.guard import Reach
-from codewrap.server.identity import Gatekeeper, Identity
+from codewrap.server.identity import Gatekeeper, Identity, address_of
+from codewrap.server.limits import Bounds, Kind, Limits, authorizations, new_sockets
+from codewrap.server.metrics import Metrics
 from codewrap.server.outlets import Outlets
 from codewrap.server.refusals import Refusal, bad_request, too_large, too_many
 from codewrap.server.registry import Registry
@@ -56,6 +58,8 @@ class ServerSettings:
     reach: Reach = field(default_factory=Reach)
     encrypted: bool = True
     client_events_per_s: int | None = None
+    bounds: Bounds = field(default_factory=Bounds)
+    metrics_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -75,6 +79,8 @@ class Service:
     sockets: AuthorizedSockets
     hosts: HostTeller
     audit: Auditor
+    limits: Limits
+    metrics: Metrics
     clock: Callable[[], float]
 
     async def identify(self, request: Request, act: Act | None = None, session: str | None = None) -> Identity:
@@ -95,6 +101,35 @@ class Service:
         finally:
             if why or act is not Act.TYPE:
                 self.audit.act(identity.user, identity.role, act, session=session or "", why=why)
+
+    async def count(self, kind: Kind, request: Request, identity: Identity | None = None, session: str = "") -> None:
+        """Count a request by all that ``kind`` is counted by. Raises Refusal (429)."""
+        token = identity.counted_as if identity is not None else ""
+        address = address_of(request)
+        try:
+            await self.limits.take(kind, session=session, token=token, address=address)
+        except Refusal:
+            self.audit.limited(kind.name, user=identity.user if identity is not None else "", address=address)
+            raise
+
+    async def count_authorization(self, request: Request, identity: Identity) -> None:
+        """Raises Refusal (429)."""
+        await self.count(authorizations(self.settings.bounds.sockets_per_user), request, identity)
+
+    async def admit_socket(self, socket_id: str, identity: Identity) -> None:
+        """Note that ``socket_id`` is the identity's. Raises Refusal (429) where they have too many.
+
+        AUTH_TOKEN is everybody's who has no other: its sockets are bounded by the broker alone.
+        """
+        most = self.settings.bounds.sockets_per_user
+        if identity.counted_as and not self.sockets.knows(socket_id, identity.user):
+            if not self.sockets.exact:
+                await self.limits.take(new_sockets(most), user=identity.user)
+            elif self.sockets.open_of(identity.user, most) >= most:
+                self.metrics.limit_hit("sockets", "user")
+                self.audit.limited("sockets", user=identity.user, address="")
+                raise too_many(f"a user may have {most} sockets at once", 10)
+        self.sockets.note(socket_id, identity.user)
 
     async def accept(self, session: str, event: Event) -> Response:
         """Publish one event, answer 202. Raises Refusal."""

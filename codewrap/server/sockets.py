@@ -13,30 +13,66 @@ USERS = 16  # of one socket: ours have one
 
 
 class AuthorizedSockets:
-    """Owned by the server's event loop. ``close`` ends a socket of our own hub by its id; None: the broker is another one."""
+    """Owned by the server's event loop.
 
-    def __init__(self, close: Callable[[str], None] | None = None, tracked: int = TRACKED) -> None:
+    ``close`` ends a socket of our own hub by its id, ``is_open`` says whether it is there; None: the broker is another one.
+    """
+
+    def __init__(
+        self,
+        close: Callable[[str], None] | None = None,
+        tracked: int = TRACKED,
+        *,
+        is_open: Callable[[str], bool] | None = None,
+    ) -> None:
         self._close = close
+        self._is_open = is_open
         self._tracked = tracked
         self._sockets: OrderedDict[str, set[str]] = OrderedDict()
+        self._of_user: dict[str, dict[str, None]] = {}
+
+    @property
+    def exact(self) -> bool:
+        """Whether it can be known which of them are open still."""
+        return self._is_open is not None
+
+    def knows(self, socket_id: str, user: str) -> bool:
+        """Whether it was authorized for that user before."""
+        return socket_id in self._of_user.get(user, ())
+
+    def open_of(self, user: str, most: int) -> int:
+        """How many of the user's are open; those that are closed are forgotten, where there seem to be ``most`` or more."""
+        sockets = self._of_user.get(user, {})
+        if self._is_open is not None and len(sockets) >= most:
+            for socket_id in [socket_id for socket_id in sockets if not self._is_open(socket_id)]:
+                self._forget(socket_id)
+        return len(sockets)
 
     def note(self, socket_id: str, user: str) -> None:
         """``socket_id`` was authorized (for a channel, or to sign in) for that user."""
         holders = self._sockets.setdefault(socket_id, set())
         if len(holders) < USERS:
             holders.add(user)
+            self._of_user.setdefault(user, {})[socket_id] = None
         self._sockets.move_to_end(socket_id)
         if len(self._sockets) > self._tracked:
-            self._sockets.popitem(last=False)
+            self._forget(next(iter(self._sockets)))
 
     def close_of(self, user: str) -> int:
         """Close all that were authorized for ``user``; returns how many. They may come back with another good token."""
-        found = [socket_id for socket_id, holders in self._sockets.items() if user in holders]
+        found = list(self._of_user.get(user, ()))
         for socket_id in found:
-            del self._sockets[socket_id]
+            self._forget(socket_id)
             if self._close is not None:
                 self._close(socket_id)
         return len(found)
 
     def __len__(self) -> int:
         return len(self._sockets)
+
+    def _forget(self, socket_id: str) -> None:
+        for user in self._sockets.pop(socket_id):
+            sockets = self._of_user[user]
+            del sockets[socket_id]
+            if not sockets:
+                del self._of_user[user]

@@ -53,6 +53,16 @@ class TestConnecting:
         assert client.sink.closed[0] == 4001
         assert len(client.take()) == frames
 
+    def test_a_connection_is_open_by_its_socket_id_until_it_leaves_or_is_closed(self, bench: Bench) -> None:
+        one, other = bench.client(), bench.client()
+        assert bench.hub.is_open(one.socket_id)
+        one.leave()
+        bench.hub.close_socket(other.socket_id)
+        bench.hub.close_socket("1.1")
+        assert other.sink.closed is not None
+        assert not bench.hub.is_open(one.socket_id)
+        assert not bench.hub.is_open(other.socket_id)
+
     def test_one_connection_too_many_is_refused_and_room_is_made_by_leaving(self) -> None:
         bench = Bench(limits=Limits(connections=1))
         first = bench.client()
@@ -321,6 +331,13 @@ class TestPresence:
         (frame,) = bob.take()
         assert frame["event"] == "pusher_internal:member_removed"
         assert json.loads(frame["data"]) == {"user_id": "ann"}
+
+    def test_members_are_counted_by_a_text_of_their_info(self, bench: Bench) -> None:
+        for number, info in enumerate([{"role": "viewer"}, {"role": "viewer"}, {"role": 5}, {"role": "host"}, None, "x"]):
+            bench.client().join("presence-a", f"user-{number}", info)
+        bench.client().subscribe("public")
+        assert bench.hub.count_members("role") == {"viewer": 2, "host": 1, "": 3}
+        assert bench.hub.count_members("name") == {"": 6}
 
     def test_a_full_channel_takes_known_users_only(self) -> None:
         bench = Bench(limits=Limits(presence_members=1))

@@ -31,6 +31,20 @@ def test_guessing_stops_after_the_tenth_failure_for_its_subject_alone() -> None:
     assert guessing.wait_s("192.0.2.1") is None
 
 
+def test_a_clock_that_goes_on_while_a_storage_is_asked_is_no_block() -> None:
+    clock = Clock()
+
+    def ticking() -> float:
+        clock.now_s += 0.001
+        return clock.now_s
+
+    guessing = Guessing(clock=ticking)
+    guess(guessing, times=FREE - 1)
+    assert len(guessing) == 0
+    guess(guessing, times=1)
+    assert guessing.wait_s("192.0.2.1") == 60
+
+
 def test_failures_that_are_seldom_stop_nobody() -> None:
     clock = Clock()
     guessing = Guessing(clock=clock)

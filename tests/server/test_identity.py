@@ -8,8 +8,8 @@ import pytest
 from starlette.requests import Request
 
 from codewrap.protocol.roles import Act, Role
+from codewrap.server.guessing import FREE
 from codewrap.server.identity import Gatekeeper, Identity
-from codewrap.server.limits import Failures
 from codewrap.server.refusals import Refusal
 
 TOKEN = "correct-horse-battery-staple"
@@ -24,7 +24,7 @@ def asks(*authorizations: str, query: str = "", cookie: str = "", address: str =
 
 
 def gatekeeper(now: list[float] | None = None) -> Gatekeeper:
-    return Gatekeeper(TOKEN, failures=Failures(limit=3, window_s=60), clock=lambda: (now or [0.0])[0])
+    return Gatekeeper(TOKEN, wall_clock=lambda: (now or [1000.0])[0])
 
 
 def identify(guarded: Gatekeeper, request: Request) -> Identity:
@@ -80,9 +80,9 @@ def test_a_server_without_a_token_does_not_come_to_be() -> None:
 
 
 def test_guessing_is_slowed_down_by_address_and_the_right_token_is_not_tried_meanwhile() -> None:
-    now = [0.0]
+    now = [1000.0]
     guarded = gatekeeper(now)
-    for _ in range(3):
+    for _ in range(FREE):
         with pytest.raises(Refusal) as caught:
             identify(guarded, asks("Bearer wrong"))
         assert caught.value.status == 401
@@ -90,7 +90,7 @@ def test_guessing_is_slowed_down_by_address_and_the_right_token_is_not_tried_mea
         identify(guarded, asks(f"Bearer {TOKEN}"))
     assert (caught.value.status, caught.value.retry_after_s) == (429, 60)
     assert identify(guarded, asks(f"Bearer {TOKEN}", address="192.0.2.2")).role is Role.ADMIN
-    now[0] = 60.0
+    now[0] += 60.0
     assert identify(guarded, asks(f"Bearer {TOKEN}")).role is Role.ADMIN
 
 
@@ -117,18 +117,19 @@ def test_other_tokens_are_known_by_whoever_knows_their_kind() -> None:
 
 @pytest.mark.parametrize("token", ["expired", "unknown", "x" * 8193])
 def test_a_refused_token_counts_as_a_guess(token: str) -> None:
-    guarded = Gatekeeper(TOKEN, [Known()], failures=Failures(limit=1))
-    with pytest.raises(Refusal) as caught:
-        identify(guarded, asks(f"Bearer {token}"))
-    assert caught.value.status == 401
+    guarded = Gatekeeper(TOKEN, [Known()])
+    for _ in range(FREE):
+        with pytest.raises(Refusal) as caught:
+            identify(guarded, asks(f"Bearer {token}"))
+        assert caught.value.status == 401
     with pytest.raises(Refusal) as caught:
         identify(guarded, asks("Bearer alice's"))
     assert caught.value.status == 429
 
 
 def test_what_cannot_be_checked_now_is_no_guess() -> None:
-    guarded = Gatekeeper(TOKEN, [Known()], failures=Failures(limit=1))
-    for _ in range(3):
+    guarded = Gatekeeper(TOKEN, [Known()])
+    for _ in range(2 * FREE):
         with pytest.raises(Refusal) as caught:
             identify(guarded, asks("Bearer unsure"))
         assert caught.value.status == 503
@@ -142,6 +143,37 @@ def test_a_right_token_that_was_withdrawn_is_refused() -> None:
     with pytest.raises(Refusal, match="alice is out"):
         identify(guarded, asks("Bearer alice's"))
     assert identify(guarded, asks(f"Bearer {TOKEN}")).role is Role.ADMIN  # it is changed, not revoked
+
+
+def test_who_comes_with_a_withdrawn_token_makes_that_token_wait_and_nobody_else_of_the_address() -> None:
+    def withdrawn(identity: Identity) -> None:
+        raise Refusal(401, "unauthorized", f"{identity.user} is out")
+
+    noted: list[tuple[str, str]] = []
+    guarded = Gatekeeper(TOKEN, [Known()], standing=withdrawn, on_authenticated=lambda *what: noted.append(what))
+    for status in [401] * FREE + [429]:
+        with pytest.raises(Refusal) as caught:
+            identify(guarded, asks("Bearer alice's"))
+        assert caught.value.status == status
+    assert identify(guarded, asks(f"Bearer {TOKEN}")).role is Role.ADMIN
+    assert noted == [("failed", "revoked")] * FREE + [("blocked", "token"), ("ok", "admin")]
+
+
+def test_each_authentication_is_told_of_with_its_reason() -> None:
+    noted: list[tuple[str, str]] = []
+    guarded = Gatekeeper(TOKEN, [Known()], on_authenticated=lambda *what: noted.append(what))
+    for header in ["Bearer alice's", "Bearer unknown", "Bearer expired", None]:
+        try:
+            identify(guarded, asks(header) if header else asks())
+        except Refusal:
+            pass
+    assert noted == [("ok", "token"), ("failed", "unknown"), ("failed", "not_good"), ("failed", "missing")]
+
+
+def test_requests_count_by_token_or_user_and_not_for_the_token_that_everybody_has() -> None:
+    assert Identity("admin", Role.ADMIN).counted_as == ""
+    assert Identity("alice", Role.WRITER, token_id="0f", kind="token").counted_as == "token 0f"
+    assert Identity("alice", Role.WRITER, kind="oidc").counted_as == "user alice"
 
 
 @pytest.mark.parametrize(

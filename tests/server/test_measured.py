@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,13 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from codewrap.errors import TransportError
-from codewrap.server.measured import MeasuredPublisher, MeasuredRequests, MeasuredState
+from codewrap.server.auditing import Auditor
+from codewrap.server.guessing import Block
+from codewrap.server.measured import CountedBlocks, CountedRevocations, MeasuredPublisher, MeasuredRequests, MeasuredState
 from codewrap.server.metrics import Metrics
 from codewrap.server.refusals import REFUSAL_IN_SCOPE
 from codewrap.server.state import HostedSession, Revocation, StateStore, StateUnavailable, TokenRecord
+from codewrap.store.audit import AuditLog
 from codewrap.transport.base import Event
 from tests.server.test_metrics import samples
 from tests.support.asgi import AsgiClient
@@ -144,3 +148,22 @@ def test_requests_count_by_the_template_of_their_route_whatever_paths_are_asked(
         ("GET", "none"),
         ("GET", "/fail"),
     }
+
+
+def test_revocations_and_blocks_are_counted_and_passed_on(tmp_path: Path) -> None:
+    done: list[tuple[Revocation, str | None]] = []
+
+    async def revoked(revocation: Revocation, user: str | None) -> None:
+        done.append((revocation, user))
+
+    metrics = Metrics(process=False)
+    revocation = Revocation("token:0f", 1.0, 2.0)
+    asyncio.run(CountedRevocations(revoked, metrics)(revocation, "alice"))
+    assert done == [(revocation, "alice")]
+    auditor = Auditor(AuditLog(tmp_path / "audit"))
+    CountedBlocks(metrics, auditor)(Block("192.0.2.1", 60, 1))
+    asyncio.run(auditor.close())
+    assert "192.0.2.1" in "".join(path.read_text() for path in (tmp_path / "audit").iterdir())
+    found = samples(metrics)
+    assert found["codewrap_revocations_carried_out_total", ("token",)] == 1
+    assert found["codewrap_blocks_total", ()] == 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -10,6 +13,8 @@ from codewrap.errors import RemoteProtocolError
 from codewrap.protocol.channels import parse_channel, printable
 from codewrap.protocol.roles import Act
 from codewrap.server.authorize import ChannelRequest
+from codewrap.server.identity import Identity
+from codewrap.server.metrics import channel_kind
 from codewrap.server.refusals import Refusal, forbidden
 from codewrap.server.service import Service, field_of, fields_of
 
@@ -28,6 +33,7 @@ class ChannelApi:
 
     async def authorize(self, request: Request) -> Response:
         identity = await self._service.identify(request)
+        await self._service.count_authorization(request, identity)
         fields = await fields_of(request)
         asked = ChannelRequest(
             field_of(fields, "socket_id"),
@@ -36,11 +42,16 @@ class ChannelApi:
             fields.get("name"),
             fields.get("client_output"),
         )
+        with self._counted(channel_kind(asked.channel)):
+            return JSONResponse(await self._authorized(identity, asked))
+
+    async def _authorized(self, identity: Identity, asked: ChannelRequest) -> dict[str, str | int]:
         why, session = "", ""
         try:
             session = _session_of(asked.channel)
             identity.require_session(session)
             answer = self._service.signer.channel(identity.user, identity.role, asked, identity.expires_at)
+            await self._service.admit_socket(asked.socket_id, identity)
         except Refusal as refusal:
             why = refusal.message
             raise
@@ -49,15 +60,25 @@ class ChannelApi:
             self._service.audit.channel(
                 identity.user, identity.role, session=session, channel=shown, socket_id=printable(asked.socket_id, 40), why=why
             )
-        self._service.sockets.note(asked.socket_id, identity.user)
-        return JSONResponse(answer)
+        return answer
 
     async def sign_in(self, request: Request) -> Response:
         identity = await self._service.identify(request, Act.SIGN_IN)
+        await self._service.count_authorization(request, identity)
         socket_id = field_of(await fields_of(request), "socket_id")
-        answer = self._service.signer.user(identity.user, socket_id)
-        self._service.sockets.note(socket_id, identity.user)
-        return JSONResponse(answer)
+        with self._counted("user"):
+            answer = self._service.signer.user(identity.user, socket_id)
+            await self._service.admit_socket(socket_id, identity)
+            return JSONResponse(answer)
+
+    @contextlib.contextmanager
+    def _counted(self, channel: str) -> Generator[None]:
+        try:
+            yield
+        except Refusal as refusal:
+            self._service.metrics.authorized(channel, refusal.code)
+            raise
+        self._service.metrics.authorized(channel, "ok")
 
 
 def _session_of(channel: str) -> str:

@@ -16,6 +16,7 @@ from codewrap.server import bodies
 from codewrap.server.commands import session_name
 from codewrap.server.credentials import SignedRequest, WrongSignature, is_session_key
 from codewrap.server.identity import Identity
+from codewrap.server.limits import OPENINGS
 from codewrap.server.outlets import MAX_EVENTS
 from codewrap.server.refusals import Refusal, bad_request, forbidden
 from codewrap.server.registry import is_grant
@@ -45,6 +46,7 @@ class SessionApi:
 
     async def open(self, request: Request) -> Response:
         identity = await self._service.identify(request)
+        await self._service.count(OPENINGS, request, identity)
         fields = await object_of(request, "sessionId", "grant")
         name = session_name(fields)
         self._service.require(identity, Act.PUBLISH, name)

@@ -14,6 +14,7 @@ from codewrap.server.api.sessions import require_owner
 from codewrap.server.api.tokens import record_of
 from codewrap.server.commands import session_name
 from codewrap.server.identity import Identity, address_of
+from codewrap.server.limits import REDEEMINGS
 from codewrap.server.refusals import Refusal, bad_request
 from codewrap.server.schemas import MAX_SHARE_S
 from codewrap.server.service import Service, object_of
@@ -67,6 +68,7 @@ class ShareApi:
     async def redeem(self, request: Request) -> Response:
         """A link of one use for a token. Asked with the link's token alone: nobody is known before."""
         await self._service.gatekeeper.check_patience(request)
+        await self._service.count(REDEEMINGS, request)
         given = bodies.text(await object_of(request, "token"), "token")
         now_s = self._service.clock()
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -13,14 +11,12 @@ from codewrap.protocol.roles import Act
 from codewrap.server import bodies
 from codewrap.server.commands import session_name
 from codewrap.server.identity import Identity
-from codewrap.server.limits import Rate
-from codewrap.server.refusals import Refusal, too_many
+from codewrap.server.limits import INPUTS, SYNCS
+from codewrap.server.refusals import Refusal
 from codewrap.server.service import FORM_BYTES, FRAMING_BYTES, Service
 
 # JSON makes six bytes of a control character.
 INPUT_ESCAPING = 6
-INPUTS_PER_S, INPUT_BURST = 60.0, 120
-SYNCS_PER_S, SYNC_BURST = 10.0, 30
 
 
 class TypingApi:
@@ -28,8 +24,6 @@ class TypingApi:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._inputs = Rate(INPUTS_PER_S, INPUT_BURST)
-        self._syncs = Rate(SYNCS_PER_S, SYNC_BURST)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -38,22 +32,31 @@ class TypingApi:
         ]
 
     async def input(self, request: Request) -> Response:
+        try:
+            response = await self._input(request)
+        except Refusal as refusal:
+            self._service.metrics.typed(refusal.code)
+            raise
+        self._service.metrics.typed("ok")
+        return response
+
+    async def _input(self, request: Request) -> Response:
         identity = await self._service.identify(request, Act.TYPE)
         limit = INPUT_ESCAPING * self._service.settings.event_bytes + FRAMING_BYTES
         fields = bodies.parse_object(await bodies.read(request, limit))
         why = ""
         try:
-            return await self._typed(identity, fields)
+            return await self._typed(request, identity, fields)
         except Refusal as refusal:
             why = refusal.message
             raise
         finally:
             self._audit(identity, fields, why)
 
-    async def _typed(self, identity: Identity, fields: dict[str, object]) -> Response:
+    async def _typed(self, request: Request, identity: Identity, fields: dict[str, object]) -> Response:
         session = session_name(fields)
         identity.require_session(session)
-        _within(self._inputs, session, "inputs to this session")
+        await self._service.count(INPUTS, request, identity, session)
         event = self._service.commands.input(fields, self._service.clock(), identity.user)
         return await self._service.accept(session, event)
 
@@ -77,11 +80,5 @@ class TypingApi:
         fields = bodies.parse_object(await bodies.read(request, FORM_BYTES))
         session = session_name(fields)
         self._service.require(identity, Act.SYNC, session)
-        _within(self._syncs, session, "requests to this session")
+        await self._service.count(SYNCS, request, identity, session)
         return await self._service.accept(session, self._service.commands.sync(fields))
-
-
-def _within(rate: Rate, name: str, what: str) -> None:
-    wait_s = rate.take(name, time.monotonic())
-    if wait_s is not None:
-        raise too_many(f"too many {what}", wait_s)
