@@ -181,8 +181,8 @@ class Attachment:
         """The short way to a host of this user on this machine. What goes into a file gains nothing by it."""
         from codewrap.transport import lane
 
-        hub = self._record.hub if self._record is not None else None
-        return lane.connect(hub["lane"]) if hub is not None and "lane" in hub and os.isatty(1) else None
+        record = self._record
+        return lane.connect(record.lane) if record is not None and record.hub is not None and os.isatty(1) else None
 
     def _connect(self, deliver: Deliver) -> ViewerParts:
         from codewrap.cli import connections

@@ -37,6 +37,7 @@ COMMANDS = {
     "run": CommandSource("codewrap.cli.run", "run", {**_HELP, "allow_interspersed_args": False}),
     "attach": CommandSource("codewrap.cli.attach", "attach", _HELP),
     "ls": CommandSource("codewrap.cli.ls", "ls", _HELP),
+    "approve": CommandSource("codewrap.cli.approve", "approve", _HELP),
     "serve-auth": CommandSource("codewrap.cli.serve_auth", "serve_auth", _HELP),
     "share": CommandSource("codewrap.cli.share", "share", _HELP),
     "token create": CommandSource("codewrap.cli.tokens", "create", _HELP),

@@ -20,12 +20,15 @@ from codewrap.cli import console, environment, names
 from codewrap.cli.environment import Environment
 from codewrap.config import Budget, Mode, Settings
 from codewrap.errors import CodewrapError, ConfigError, StoreError
+from codewrap.host.inputaudit import InputAudit
 from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLaunch, UplinkLink, uplink_command
 from codewrap.host.session import HostSession, Outcome, flush_standard_streams, in_foreground, original_environment
+from codewrap.protocol.admission import Admission, Share
 from codewrap.protocol.channels import check_session_name, printable
 from codewrap.protocol.geometry import Size
 from codewrap.store import files, sessionlog
+from codewrap.store.audit import AuditLog
 from codewrap.store.sessions import SessionRecord, SessionStore, process_start
 from codewrap.store.spent import read_spent
 from codewrap.terminal.child import Child, PtyOptions, get_size, replace_process, start_on_pipes, start_on_pty
@@ -44,6 +47,11 @@ SIGNALS = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
+_WHO_TYPES = {
+    Share.VIEW: "nobody else may type",
+    Share.WRITE: "others may type",
+    Share.ASK: "others ask before they type",
+}
 DEFAULT_SIZE = Size(rows=24, cols=80)
 
 
@@ -56,7 +64,7 @@ class RunOptions:
     cols: int | None
     rows: int | None
     encrypt: bool
-    read_only: bool
+    share: Share
     quiet: bool
     json: bool
     max_rate: float | None = None
@@ -74,8 +82,12 @@ def run(
     no_encrypt: Annotated[
         bool, typer.Option("--no-encrypt", envvar="CODEWRAP_NO_ENCRYPT", help="Let the relay read along.")
     ] = False,
+    share: Annotated[
+        str,
+        typer.Option(envvar="CODEWRAP_SHARE", help="Who else may type: view (nobody), write (whoever can), or ask you first."),
+    ] = "ask",
     read_only: Annotated[
-        bool, typer.Option("--read-only", "-r", envvar="CODEWRAP_READ_ONLY", help="Nobody else may type.")
+        bool, typer.Option("--read-only", "-r", envvar="CODEWRAP_READ_ONLY", help="Nobody else may type: --share view.")
     ] = False,
     max_rate: Annotated[
         str | None, typer.Option("--max-rate", envvar="CODEWRAP_MAX_RATE", help="Events a second at most: 5, 300/min, none.")
@@ -97,10 +109,20 @@ def run(
     """
     most = None if max_rate is None else config.parse_rate("--max-rate", max_rate)
     within = None if budget is None else config.parse_budget("--budget", budget)
-    options = RunOptions(name, pty, cols, rows, not no_encrypt, read_only, quiet, as_json, most, within)
+    shared = parse_share(share, read_only=read_only)
+    options = RunOptions(name, pty, cols, rows, not no_encrypt, shared, quiet, as_json, most, within)
     here = environment.current()
     settings = config.load(here.values, mode, tls=tls)
     console.leave(Run(command, options, here, settings).run())
+
+
+def parse_share(text: str, *, read_only: bool) -> Share:
+    """What `--share` says; `--read-only` beside it wins, for it may be meant for good (`.env`). Raises ConfigError."""
+    try:
+        share = Share(text)
+    except ValueError:
+        raise ConfigError("--share", "is none of view, write and ask") from None
+    return Share.VIEW if read_only else share
 
 
 Prepared = tuple[sessionlog.LogWriter, SessionStore, SessionRecord]
@@ -131,7 +153,7 @@ class Run:
             try:
                 hub = stack.enter_context(_bind_loopback()) if self._settings.mode is Mode.EMBEDDED else None
                 self._lane_name = _hex(16)
-                lanes = Lanes(lane.listen(self._lane_name) if hub is not None else None, self._epoch)
+                lanes = Lanes(lane.listen(self._lane_name), self._epoch)
                 stack.callback(lanes.close)
                 prepared = self._prepare(started_s, hub)
             except StoreError as error:
@@ -205,7 +227,6 @@ class Run:
                 "key": _hex(16),
                 "secret": _hex(32),
                 "master_key": _hex(32),
-                "lane": self._lane_name,
             }
         return SessionRecord(
             name=self._name,
@@ -215,11 +236,13 @@ class Run:
             mode=self._settings.mode.value,
             endpoint=self._endpoint(access),
             encrypted=self._options.encrypt,
-            read_only=self._options.read_only,
+            read_only=self._options.share is Share.VIEW,
             command=self._command,
             started_at=time.time(),
             log_directory=str(directory),
             hub=access,
+            share=self._options.share.value,
+            lane=self._lane_name,
         )
 
     def _endpoint(self, access: dict[str, Any] | None) -> str:
@@ -251,7 +274,7 @@ class Run:
             "epoch": record.epoch,
             "mode": record.mode,
             "encrypted": record.encrypted,
-            "read_only": record.read_only,
+            "read_only": False,  # the host decides at each frame, and tells who typed
             "pty": self._on_pty,
             "headless": not self._interactive,
             "size": [self._size.rows, self._size.cols],
@@ -275,8 +298,26 @@ class Run:
         stdin_fd = self._stdin_fd()
         with contextlib.ExitStack() as stack:
             terminal = stack.enter_context(RawTerminal(0)) if self._interactive else None
-            session = HostSession(child, log, link, terminal, stdin_fd, self._options.read_only, self._notice, lanes)
+            audit = InputAudit(AuditLog(log.directory / "audit"), self._name)
+            stack.callback(audit.close)
+            session = HostSession(
+                child,
+                log,
+                link,
+                terminal,
+                stdin_fd,
+                Admission(self._options.share),
+                self._notice,
+                lanes,
+                audit,
+                self._say_on_terminal,
+                self._name,
+            )
             return session.run(wakeup, started_s)
+
+    def _say_on_terminal(self, text: str) -> None:
+        if os.isatty(2):  # a file is read later
+            console.say(text)
 
     def _stdin_fd(self) -> int:
         try:
@@ -300,11 +341,12 @@ class Run:
                     "mode": record.mode,
                     "encrypted": record.encrypted,
                     "read_only": record.read_only,
+                    "share": record.share,
                 }
             )
         elif not self._options.quiet:
             what = printable(" ".join(self._command), 60)
-            console.say(f"session {record.name}: {what}" + (" (nobody else may type)" if record.read_only else ""))
+            console.say(f"session {record.name}: {what} ({_WHO_TYPES[self._options.share]})")
             console.say(f"attach with: codewrap attach {record.name}")
             console.say(self._relay_line(record))
 

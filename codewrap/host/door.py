@@ -39,10 +39,12 @@ Tell = Callable[[str, str, str], None]
 """Of kind, text and the stream whose writer is meant."""
 
 
-class Record(Protocol):
-    """Where it is written down what became of each frame."""
+class Audit(Protocol):
+    """Where it is written down what became of each frame, and what was decided: `InputAudit`."""
 
-    def __call__(self, *, user: str, writer: str, offset: int, size: int, accepted: bool, reason: str) -> None: ...
+    def accepted(self, *, writer: str, user: str, role: str, offset: int, size: int) -> None: ...
+    def refused(self, *, writer: str, user: str, role: str, offset: int, size: int, why: str) -> None: ...
+    def decided(self, what: str, *, user: str, by: str, writer: str = "") -> None: ...
 
 
 class Door:
@@ -53,18 +55,20 @@ class Door:
         admission: Admission,
         inputs: PendingInput,
         tell: Tell,
-        record: Record | None = None,
+        audit: Audit | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.admission = admission
         self._inputs = inputs
         self._tell = tell
-        self._record = record
+        self._audit = audit
         self._clock = clock
         self._open: OrderedDict[str, str] = OrderedDict()
         self._closed: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._told_s: OrderedDict[str, float] = OrderedDict()
         self._room, self._room_s = float(NOTICES_AT_ONCE), clock()
+        self.news = False
+        """A request stands that did not when this was taken back last."""
         self._early: deque[tuple[str, str, str, int, bytes]] = deque(maxlen=MAX_EARLY)
 
     def own_user(self, user: str) -> None:
@@ -80,14 +84,18 @@ class Door:
             self._early.append((user, code, writer, offset, data))
             return False
         verdict = self.admission.verdict(user, code, self._clock())
+        user = user or self.admission.own_user or HERE  # a stream that comes by the lane comes by the broker too
         reason = verdict.reason
         if verdict.decision is Decision.WRITTEN:
             if (user, writer) not in self._closed:
                 _remember(self._open, writer, user, MAX_OPEN)
-                self._inputs.put_remote(writer, offset, data)
-                self._note(user, writer, offset, data, "")
+                self._inputs.put_remote(writer, offset, data, user)
+                self._note(user, writer, offset, data)
                 return True
             reason = "approved"
+        if verdict.new:
+            self.news = True
+            self._decided("asked", user, user, writer)
         self._note(user, writer, offset, data, "typed before leave was given" if reason == "approved" else reason)
         self._close(user, writer)
         self._say(reason, user, writer)
@@ -97,21 +105,24 @@ class Door:
         """Whether what ``user`` says of a terminal's size counts."""
         return self.admission.own_user is not None and self.admission.admits(user, self._clock())
 
-    def approve(self, user: str) -> bool:
-        """``user`` may type from now on, and hears of it. False where nobody may."""
+    def approve(self, user: str, by: str) -> bool:
+        """``user`` may type from now on, and hears of it. ``by`` says who decided. False where nobody may."""
         if not self.admission.approve(user, self._clock()):
             return False
+        self._decided("approved", user, by)
         self._say_to_all("approved", user)
         return True
 
-    def deny(self, user: str) -> None:
+    def deny(self, user: str, by: str) -> None:
         """``user`` may not type; what is not written yet never will be."""
         self.admission.deny(user, self._clock())
+        self._decided("denied", user, by)
         self._withdraw("denied", user)
 
-    def revoke(self, user: str, before_s: float) -> None:
+    def revoke(self, user: str, before_s: float, by: str) -> None:
         """What ``user`` was given before is void; what is not written yet never will be."""
         self.admission.revoke(user, before_s, self._clock())
+        self._decided("revoked", user, by)
         self._withdraw("revoked", user)
 
     def _withdraw(self, reason: str, user: str) -> None:
@@ -139,9 +150,19 @@ class Door:
         _remember(self._told_s, user, now_s, NOTICES_AT_ONCE)
         self._tell(*_WORDS[reason], writer)
 
-    def _note(self, user: str, writer: str, offset: int, data: bytes, reason: str) -> None:
-        if self._record is not None:
-            self._record(user=user, writer=writer, offset=offset, size=len(data), accepted=not reason, reason=reason)
+    def _note(self, user: str, writer: str, offset: int, data: bytes, why: str = "") -> None:
+        if self._audit is None:
+            return
+        role = "host" if user in (HERE, self.admission.own_user) else "writer"
+        user = user or self.admission.own_user or ""
+        if why:
+            self._audit.refused(writer=writer, user=user, role=role, offset=offset, size=len(data), why=why)
+        else:
+            self._audit.accepted(writer=writer, user=user, role=role, offset=offset, size=len(data))
+
+    def _decided(self, what: str, user: str, by: str, writer: str = "") -> None:
+        if self._audit is not None:
+            self._audit.decided(what, user=user, by=by, writer=writer)
 
 
 def _remember(known: OrderedDict[_Key, _Value], key: _Key, value: _Value, most: int) -> None:

@@ -1,4 +1,4 @@
-"""Local viewers at the host itself (`transport/lane.py`): their keystrokes in, small output back at once.
+"""Local viewers and commands at the host itself (`transport/lane.py`): keystrokes and orders in, small output and replies back.
 
 Never waits for one and never owes one anything: what a lane does not take now comes to its viewer by the broker.
 """
@@ -11,7 +11,7 @@ from codewrap.protocol.hostlink import Kind, Message
 from codewrap.transport import lane
 from codewrap.transport.lane import Lane
 
-MAX_LANES = 16
+MAX_LANES = 64
 
 
 class Lanes:
@@ -38,6 +38,11 @@ class Lanes:
         if said is None:
             self._lanes.pop(fd).close()
         return said or []
+
+    def answer(self, fd: int, message: Message) -> None:
+        """To whoever said something there just now."""
+        if fd in self._lanes:
+            self._lanes[fd].send(message)
 
     def written(self, acks: dict[str, int]) -> None:
         """Input up to these offsets is written: told with the output that follows; alone it comes by the broker."""

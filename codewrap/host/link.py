@@ -162,6 +162,14 @@ class UplinkLink:
         if self._restart_at_s is not None and now_s >= self._restart_at_s:
             self.start(now_s)
 
+    def notify(self, kind: str, text: str, writer: str) -> None:
+        """Tell whoever types as ``writer``. It may be lost: who hears nothing sends again, and is told again."""
+        self._send(Message(Kind.NOTIFY, {"kind": kind, "text": text, "writer": writer}))
+
+    def redraw(self) -> None:
+        """Ask for a picture of the terminal here."""
+        self._send(Message(Kind.REDRAW))
+
     def log_ended(self, reason: str) -> None:
         """The log takes no more: viewers see nothing of what follows."""
         self._send(Message(Kind.LOG_ENDED, {"reason": reason}))
@@ -226,8 +234,8 @@ class UplinkLink:
                 pass
             except OSError:
                 return  # it is gone; `receive` notices and replaces it
-        # Acknowledgements are told again when input is sent again; growth and the end are said once, and never are many.
-        droppable = all(message is None or message.kind is Kind.WRITTEN for message in messages)
+        # What answers input is told again when that is sent again; growth and the end are said once, and never are many.
+        droppable = all(message is None or message.kind in _SAID_AGAIN for message in messages)
         if data and not (droppable and len(self._unsent) >= MAX_UNSENT_BYTES):
             self._unsent += data
 
@@ -281,6 +289,7 @@ def _reaped(pid: int) -> bool:
 
 
 _GROWN = Message(Kind.GROWN)
+_SAID_AGAIN = (Kind.WRITTEN, Kind.NOTIFY, Kind.REDRAW)
 
 
 def _json_bytes(value: dict[str, Any]) -> bytes:

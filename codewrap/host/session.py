@@ -16,10 +16,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from codewrap.host.door import Audit, Door
 from codewrap.host.inputs import PendingInput
 from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLink
+from codewrap.host.porter import Porter, Voices, line_on
 from codewrap.host.waiting import READ, WRITE, Waiting
+from codewrap.protocol.admission import Admission
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Kind, Message
 from codewrap.store.sessionlog import LogWriter
@@ -82,9 +85,13 @@ class HostSession:
     link: UplinkLink
     terminal: RawTerminal | None
     stdin_fd: int
-    read_only: bool
+    admission: Admission
     notice: Callable[[str], None]
     lanes: Lanes
+    audit: Audit | None = None
+    say: Callable[[str], None] = lambda _: None
+    """A line for the person here, where nothing else is drawn."""
+    name: str = ""
 
     def run(self, wakeup: SignalWakeup, started_s: float) -> Outcome:
         """Until the child has ended and its output is drained. ``wakeup`` is entered already."""
@@ -105,7 +112,6 @@ class _Loop:
         self._hung_up = False
         self._stdin_is_tty = session.stdin_fd >= 0 and os.isatty(session.stdin_fd)
         self._end_of_input = b""
-        self._read_only = session.read_only
         self._notice = session.notice
         self._wakeup = wakeup
         self._started_s = started_s
@@ -120,6 +126,9 @@ class _Loop:
         self._report: dict[str, Any] = {}
         self._was_watched = False
         self._hurried = False
+        line = line_on(1, self._stdout.write, self._log, self._link.redraw) if session.terminal is not None else None
+        door = Door(session.admission, self._input, self._link.notify, session.audit)
+        self._porter = Porter(door, Voices(line, session.say, self._child.signal, session.name))
         self._watch_child()
         self._link.start_later(time.monotonic())
 
@@ -160,8 +169,8 @@ class _Loop:
         return wanted
 
     def _timeout_s(self) -> float | None:
-        due_s = self._link.due_s
-        return None if due_s is None else max(0.0, due_s - time.monotonic())
+        dues = [due_s for due_s in (self._link.due_s, self._porter.due_s) if due_s is not None]
+        return max(0.0, min(dues) - time.monotonic()) if dues else None
 
     def _turn(self, timeout_s: float | None) -> None:
         if not self._interests_hold:
@@ -173,6 +182,11 @@ class _Loop:
         if due_s is not None and (now_s := time.monotonic()) >= due_s:
             self._interests_hold = False
             self._link.look_after(now_s)
+        due_s = self._porter.due_s
+        if due_s is not None and (now_s := time.monotonic()) >= due_s:
+            self._interests_hold = False
+            self._input.put_local(self._porter.look_after(now_s))
+            self._write_child()
 
     def _ready(self, fd: int, events: int) -> None:
         if fd in self._outputs and events & READ:
@@ -204,10 +218,11 @@ class _Loop:
         """
         output = self._outputs[fd]
         sink, block, size, ended = output.sink, self._block, 0, False
+        write = self._porter.pass_on if self._porter.draws else sink.write
         try:
             while size < BLOCK_BYTES:
                 count = os.readv(fd, (block[size:],))
-                sink.write(block[size : size + count])
+                write(block[size : size + count])
                 size += count
                 if count < TRICKLE_BYTES or not output.has_more(0):
                     ended = count == 0
@@ -279,7 +294,7 @@ class _Loop:
             data = b""
         if data:
             self._end_of_input = b"\x04" if data.endswith((b"\n", b"\r")) else b"\x04\x04"
-            self._input.put_local(data)
+            self._input.put_local(self._porter.typed_here(data, time.monotonic()))
             self._write_child()
         elif self._stdin_is_tty and self._child.on_terminal:
             self._terminal_gone()
@@ -343,6 +358,7 @@ class _Loop:
 
     def _suspend(self, terminal: RawTerminal) -> None:
         """The command was stopped from its terminal: so are we, until the shell takes us up again."""
+        self._porter.hide()
         self._stdout.drain(LOCAL_DRAIN_S)
         terminal.cooked()
         os.killpg(os.getpgrp(), signal.SIGTSTP)
@@ -358,6 +374,7 @@ class _Loop:
 
     def _resize(self, size: Size) -> None:
         now_s = time.monotonic()
+        self._porter.resized(now_s)
         self._log.resized(size, now_s)
         self._child.resize(size)
         self._link.grown(now_s)
@@ -375,17 +392,22 @@ class _Loop:
 
     def _hear_lane(self, fd: int) -> None:
         for message in self._lanes.ready(fd):
-            if message.kind is Kind.INPUT:
-                with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-                    self._said(message)
+            with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+                if message.kind is Kind.INPUT and self._child.input_fd >= 0:
+                    if self._porter.said(message, time.monotonic(), here=True):
+                        self._write_child()
+                elif message.kind is Kind.ORDER:
+                    self._lanes.answer(fd, self._porter.order(message, time.monotonic()))
 
     def _said(self, message: Message) -> None:
         header = message.header
         match message.kind:
-            case Kind.INPUT if not self._read_only and self._child.input_fd >= 0:
-                self._input.put_remote(header["writer"], header["offset"], message.body)
-                self._write_child()
-            case Kind.RESIZE if self._terminal is None and self._child.on_terminal and not self._read_only:
+            case Kind.INPUT if self._child.input_fd < 0:
+                pass
+            case Kind.INPUT | Kind.OWN_USER | Kind.CONTROL | Kind.PICTURE:
+                if self._porter.said(message, time.monotonic()):
+                    self._write_child()
+            case Kind.RESIZE if self._terminal is None and self._child.on_terminal and self._porter.admits(header["user"]):
                 self._resize(Size(rows=header["rows"], cols=header["cols"]).clamped())
             case Kind.ANSWER if self._child.input_fd >= 0:
                 self._input.put_local(message.body)
@@ -405,6 +427,7 @@ class _Loop:
         """Everything the child wrote before it ended; a descendant that holds on is waited for only briefly."""
         self._child.close_slave()
         self._input.drop()
+        self._porter.hide()
         deadline = time.monotonic() + DRAIN_MOST_S
         while self._outputs and time.monotonic() < deadline:
             ready = Waiting(dict.fromkeys(self._outputs, READ)).ready(DRAIN_QUIET_S)

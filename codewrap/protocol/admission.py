@@ -18,6 +18,8 @@ DENIED_S = 60.0
 KEY_LIFE_S = 900.0 + 60.0
 # No user's id: a viewer of this account on this very machine, as the kernel says.
 HERE = ""
+# Whoever types where there is no key that could tell who it is.
+ANYBODY = "anybody"
 MAX_REQUESTS = 32
 MAX_USERS = 1000
 

@@ -40,6 +40,9 @@ class SessionRecord:
     started_at: float
     log_directory: str
     hub: dict[str, Any] | None = field(default=None, repr=False)
+    share: str = "ask"
+    lane: str = field(default="", repr=False)
+    """The name that its lane listens by (`transport/lane.py`); "" where there is none."""
 
     def spent(self) -> Spent:
         """What it has spent so far at its broker; the uplink writes that down every few seconds."""
@@ -48,7 +51,7 @@ class SessionRecord:
     def public(self) -> dict[str, Any]:
         """What `ls --json` shows: everything but keys."""
         fields = asdict(self)
-        del fields["hub"], fields["pid_started"]
+        del fields["hub"], fields["lane"], fields["pid_started"]
         return fields
 
 

@@ -106,6 +106,10 @@ class GatewayClient:
         """Type ``text`` into session ``name``: the simple form."""
         self._call("POST", "/api/commands/input", {"sessionId": name, "input": text})
 
+    def approve(self, name: str, user: str, *, allow: bool) -> None:
+        """Let ``user`` type into session ``name``, or not."""
+        self._call("POST", f"/api/sessions/{name}/approvals", {"user": user, "allow": allow})
+
     def sync(self, name: str, frame: dict[str, object]) -> None:
         """Ask the host of session ``name`` for what is missing."""
         self._call("POST", "/api/commands/sync", {"sessionId": name, "frame": frame})

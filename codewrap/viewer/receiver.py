@@ -75,10 +75,11 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A line from the host."""
+    """A line from the host; with ``writer`` for whoever types as that stream."""
 
     kind: str
     text: str
+    writer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +304,7 @@ class Receiver:
 
     def _notice(self, frame: Notice) -> Iterator[Effect]:
         if frame.missing is None:
-            yield Told(frame.kind, frame.text)
+            yield Told(frame.kind, frame.text, frame.writer)
             return
         start, end = frame.missing
         if start <= self.offset < end:

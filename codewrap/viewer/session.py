@@ -327,6 +327,12 @@ class ViewerSession:
                 self._words.note("a new run of this session has begun", now_s)
             case Told(kind="lost"):
                 self._departure = Departure(EXIT_LOST, f"session {self._plan.session} is lost: its host has died")
+            case Told(kind=kind, text=text, writer=stream) if stream:
+                said = self._upstream.told(kind, channels.printable(text, 500), stream, now_s)
+                if said is not None:
+                    self._echo.forget()
+                if said:
+                    self._words.note(said, now_s)
             case Told(text=text):
                 self._words.note(channels.printable(text, 500), now_s)
             case Over(ended=ended):
@@ -461,4 +467,4 @@ class ViewerSession:
 
     def _link_text(self, now_s: float) -> str:
         # Before the first word of the host there is no screen of its to say it over; the way in is said elsewhere.
-        return self._link.text(now_s) if self._attendance.answered else ""
+        return (self._link.text(now_s) or self._upstream.leave_to_type.text(now_s)) if self._attendance.answered else ""

@@ -8,7 +8,6 @@ the other, as fast as the broker takes them. The key for it is granted for a whi
 from __future__ import annotations
 
 import os
-import secrets
 from collections import deque
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from codewrap.protocol.frames import Input, Resize, Sync
 from codewrap.protocol.geometry import Size
 from codewrap.transport.base import Event, Subscriber
 from codewrap.viewer.httppath import HttpPath, SendOverHttp
+from codewrap.viewer.leave import Leave
 from codewrap.viewer.sender import CHUNK_BYTES, LARGE_CHUNK_BYTES, Sender
 from codewrap.viewer.shortcut import Shortcut
 
@@ -50,7 +50,8 @@ class Upstream:
         self._http = HttpPath(send_over_http)
         # A broker that counts events by the second has small ones too.
         chunk_bytes = CHUNK_BYTES if rules.interval_s else LARGE_CHUNK_BYTES
-        self.sender = Sender(lambda: secrets.token_hex(8), chunk_bytes)
+        self.leave_to_type = Leave()
+        self.sender = Sender(self.leave_to_type.new_stream, chunk_bytes)
         self._client_events = True
         self._due: deque[Input] = deque()
         self._next_s = 0.0
@@ -106,6 +107,19 @@ class Upstream:
         """The host has written input up to these offsets, by writer: there is room for more."""
         self.sender.confirm(acks, now_s)
         self.send(epoch, now_s)
+
+    def told(self, kind: str, text: str, stream: str, now_s: float) -> str | None:
+        """The host has said ``kind`` of the stream of some writer; what to tell the person, None: it is not ours.
+
+        If it is ours, of what it was sent something was consumed: the rest of it must not arrive either.
+        """
+        if not self.leave_to_type.is_ours(stream):
+            return None
+        if stream == self.sender.writer:
+            self._due.clear()
+            self.sender.forget()
+        code = grants.check_code(self._grant.key, stream) if self._grant is not None else ""
+        return self.leave_to_type.told(kind, text, code, now_s)
 
     def unsent(self) -> None:
         """What was under way may be lost: it begins anew with what is not confirmed."""

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from codewrap.cli.attach import complete_session
+from codewrap.protocol.orders import Reply, Standing
 from codewrap.store.sessions import SessionRecord, SessionStore, process_start
 from codewrap.store.spent import BudgetLeft, Spent, write_spent
+from tests.support.answering import Answering
 from tests.support.cli import CommandLine
 
 
@@ -21,7 +23,12 @@ def codewrap(tmp_path: Path) -> CommandLine:
 
 
 def add(
-    codewrap: CommandLine, name: str, command: list[str], pid_started: str | None = None, log_directory: str = "/nowhere"
+    codewrap: CommandLine,
+    name: str,
+    command: list[str],
+    pid_started: str | None = None,
+    log_directory: str = "/nowhere",
+    lane: str = "",
 ) -> SessionRecord:
     """A session that this process runs."""
     directory = codewrap.directory / "runtime" / "codewrap"
@@ -39,6 +46,7 @@ def add(
         started_at=time.time() - 125,
         log_directory=log_directory,
         hub={"port": 1, "app_id": "1", "key": "hush-key", "secret": "hush-secret", "master_key": "hush"},
+        lane=lane,
     )
     SessionStore(directory).create(record)
     return record
@@ -69,7 +77,7 @@ def test_what_runs_is_json_without_keys(codewrap: CommandLine) -> None:
     done = codewrap("ls", "--json")
     nothing = {"events": 0, "bytes": 0, "messages": 0, "refused": 0, "budget": None}
     nothing |= {"messages_per_day_estimate": 0, "messages_per_day_mean": 0}
-    assert json.loads(done.out) == [record.public() | {"spent": nothing}]
+    assert json.loads(done.out) == [record.public() | {"spent": nothing, "requests": []}]
     assert "hush" not in done.out
     assert "zażółć" in done.out
 
@@ -92,6 +100,20 @@ def test_what_a_session_has_spent_so_far_is_shown(
     mean = expected.pop("messages_per_day_mean")
     assert 0 < shown["spent"].pop("messages_per_day_mean") <= mean
     assert shown["spent"] == expected
+
+
+def test_who_asks_to_type_is_shown(codewrap: CommandLine) -> None:
+    asking = Reply(requests=(Standing("bob", "48 29 13", 5.0), Standing("eve", "11 11 11", 6.0)))
+    with Answering(asking) as host:
+        add(codewrap, "build", ["make"], lane=host.name)
+        (shown,) = json.loads(codewrap("ls", "--json").out)
+        (row,) = [line for line in codewrap("ls", COLUMNS="160").out.splitlines() if "build" in line]
+    assert shown["requests"] == [
+        {"user": "bob", "code": "48 29 13", "since": 5.0},
+        {"user": "eve", "code": "11 11 11", "since": 6.0},
+    ]
+    assert host.name not in json.dumps(shown)
+    assert "ask, 2 asking" in row
 
 
 def test_the_shell_completes_names(codewrap: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,27 @@ def test_one_json_object_is_said_to_programs(codewrap: CommandLine) -> None:
     (line,) = done.err.splitlines()
     said = json.loads(line)
     assert (said["session"], said["mode"], said["encrypted"], said["read_only"]) == ("build", "embedded", True, True)
+    assert said["share"] == "view"
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "said"),
+    [
+        ([], {}, "others ask before they type"),
+        (["--share", "write"], {}, "others may type"),
+        (["--share", "view"], {"CODEWRAP_SHARE": "write"}, "nobody else may type"),
+        ([], {"CODEWRAP_SHARE": "write"}, "others may type"),
+        (["--share", "write"], {"CODEWRAP_READ_ONLY": "1"}, "nobody else may type"),
+    ],
+)
+def test_who_else_may_type_is_said(codewrap: CommandLine, words: list[str], environ: dict[str, str], said: str) -> None:
+    assert said in codewrap("run", *words, "true", **environ).err.splitlines()[0]
+
+
+def test_a_rule_for_typing_that_is_none_is_refused_before_anything_runs(codewrap: CommandLine) -> None:
+    done = codewrap("run", "--share", "everything", "echo", "ran")
+    assert (done.status, done.out) == (2, "")
+    assert "--share" in done.err
 
 
 def test_the_env_file_sets_flags_and_flags_and_environment_win(codewrap: CommandLine) -> None:

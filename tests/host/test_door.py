@@ -13,12 +13,20 @@ from codewrap.protocol.admission import DENIED_S, HERE, MAX_REQUESTS, Admission,
 class Book:
     """Where a door writes to."""
 
-    entries: list[tuple[str, str, bool, str]] = field(default_factory=list)
+    entries: list[tuple[str, str, str, str]] = field(default_factory=list)
+    decisions: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def __call__(self, *, user: str, writer: str, offset: int, size: int, accepted: bool, reason: str) -> None:
-        assert offset >= 0
-        assert size > 0
-        self.entries.append((user, writer, accepted, reason))
+    def accepted(self, *, writer: str, user: str, role: str, offset: int, size: int) -> None:
+        assert (offset >= 0, size > 0) == (True, True)
+        self.entries.append((user, role, writer, ""))
+
+    def refused(self, *, writer: str, user: str, role: str, offset: int, size: int, why: str) -> None:
+        assert (offset >= 0, size > 0, bool(why)) == (True, True, True)
+        self.entries.append((user, role, writer, why))
+
+    def decided(self, what: str, *, user: str, by: str, writer: str = "") -> None:
+        assert writer or what != "asked"
+        self.decisions.append((what, user, by))
 
 
 class Bench:
@@ -59,7 +67,7 @@ def test_what_is_typed_before_leave_is_given_is_never_written() -> None:
     bench = Bench()
     assert not bench.types("bob", "b1", b"rm ")
     assert bench.told == [("asked", "b1")]
-    bench.door.approve("bob")
+    bench.door.approve("bob", "here")
     assert bench.told[1:] == [("approved", "b1")]
     bench.now_s += 10
     assert not bench.types("bob", "b1", b"rm ")  # sent again: the word that it was dropped may be lost
@@ -79,10 +87,10 @@ def test_another_user_cannot_close_a_stream() -> None:
 
 def test_who_is_denied_hears_of_it_and_what_waits_is_dropped() -> None:
     bench = Bench()
-    bench.door.approve("bob")
+    bench.door.approve("bob", "here")
     bench.types("bob", "b1", b"yes")
     bench.types("anna", "a1", b"ls")
-    bench.door.deny("bob")
+    bench.door.deny("bob", "here")
     assert bench.told == [("denied", "b1")]
     assert bench.written() == b"ls"
     bench.now_s += 1
@@ -96,11 +104,11 @@ def test_who_is_denied_hears_of_it_and_what_waits_is_dropped() -> None:
 def test_after_a_revocation_nothing_that_waits_is_written_and_no_more_is_taken() -> None:
     bench = Bench(Share.WRITE)
     bench.types("bob", "b1", b"yes")
-    bench.door.revoke("bob", bench.now_s)
+    bench.door.revoke("bob", bench.now_s, "server")
     assert not bench.types("bob", "b2", b"no")
     assert bench.written() == b""
     assert [kind for kind, _ in bench.told] == ["revoked", "revoked"]
-    bench.door.approve("bob")
+    bench.door.approve("bob", "here")
     bench.now_s += 1
     assert not bench.types("bob", "b1", b"yes"), "a stream that lacks something cannot go on"
     assert bench.types("bob", "b3", b"again")
@@ -109,11 +117,19 @@ def test_after_a_revocation_nothing_that_waits_is_written_and_no_more_is_taken()
 def test_where_nobody_may_type_everybody_is_told() -> None:
     bench = Bench(Share.VIEW)
     assert not bench.types("anna", "a1")
+    bench.now_s += 1
     assert not bench.types(HERE, "a2")
     assert not bench.types("bob", "b1")
     assert bench.told == [("denied", "a1"), ("denied", "a2"), ("denied", "b1")]
-    assert not bench.door.approve("bob")
+    assert not bench.door.approve("bob", "here")
     assert bench.written() == b""
+
+
+def test_a_stream_may_come_by_the_lane_and_by_the_broker() -> None:
+    bench = Bench()
+    bench.types(HERE, "a1", b"one")
+    bench.types("anna", "a1", b"onetwo")
+    assert bench.written() == b"onetwo"
 
 
 def test_until_it_is_known_whose_session_it_is_frames_wait_for_the_word() -> None:
@@ -165,15 +181,25 @@ def test_a_clock_that_was_set_back_silences_nobody() -> None:
 def test_it_is_written_down_what_became_of_each_frame() -> None:
     bench = Bench()
     bench.types("anna", "a1")
+    bench.types(HERE, "a2")
     bench.types("bob", "b1")
-    bench.door.approve("bob")
+    bench.door.approve("bob", "anna")
     bench.types("bob", "b1")
     bench.types("bob", "b2")
+    bench.door.deny("bob", "anna")
+    bench.door.revoke("bob", bench.now_s, "server")
     assert bench.book.entries == [
-        ("anna", "a1", True, ""),
-        ("bob", "b1", False, "asked"),
-        ("bob", "b1", False, "typed before leave was given"),
-        ("bob", "b2", True, ""),
+        ("anna", "host", "a1", ""),
+        ("anna", "host", "a2", ""),
+        ("bob", "writer", "b1", "asked"),
+        ("bob", "writer", "b1", "typed before leave was given"),
+        ("bob", "writer", "b2", ""),
+    ]
+    assert bench.book.decisions == [
+        ("asked", "bob", "bob"),
+        ("approved", "bob", "anna"),
+        ("denied", "bob", "anna"),
+        ("revoked", "bob", "server"),
     ]
 
 
@@ -182,5 +208,5 @@ def test_a_closed_stream_stays_closed_while_many_others_are() -> None:
     bench.types("bob", "b1", b"rm")
     for number in range(MAX_CLOSED - 1):
         bench.types("eve", f"e{number}")
-    bench.door.approve("bob")
+    bench.door.approve("bob", "here")
     assert not bench.types("bob", "b1", b"rm")

@@ -16,6 +16,7 @@ import pytest
 from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLaunch, UplinkLink
 from codewrap.host.session import LANE_BYTES, HostSession, Outcome, original_environment
+from codewrap.protocol.admission import Admission, Share
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Decoder, Kind, Message, encode
 from codewrap.store.sessionlog import LogReader, LogWriter
@@ -74,8 +75,10 @@ class Uplink:
             assert data, f"the host left without {kind.name}"
             self._heard += self._decoder.feed(data)
 
-    def types(self, data: bytes, offset: int = 0, writer: str = "w") -> None:
-        self.says(Message(Kind.INPUT, {"writer": writer, "offset": offset}, data))
+    def types(self, data: bytes, offset: int = 0, writer: str = "w", user: str = "anna") -> None:
+        self.says(
+            Message(Kind.INPUT, {"writer": writer, "offset": offset, "user": user, "by": f"{user}.1", "code": "12 34 56"}, data)
+        )
 
     def close(self) -> None:
         self._socket.close()
@@ -84,8 +87,9 @@ class Uplink:
 class Hosted:
     """One run of a command."""
 
-    def __init__(self, directory: Path, command: Sequence[str], *, pty: bool = True, read_only: bool = False) -> None:
-        self.command, self.pty, self.read_only = list(command), pty, read_only
+    def __init__(self, directory: Path, command: Sequence[str], *, pty: bool = True, share: Share = Share.ASK) -> None:
+        self.command, self.pty, self.share = list(command), pty, share
+        self.said: list[str] = []
         self.directory = directory
         self.notices: list[str] = []
         self._listener = socket.socket(socket.AF_UNIX)
@@ -115,7 +119,9 @@ class Hosted:
             stack.callback(child.close)
             stdin_fd = 0 if with_stdin else -1
             lanes = Lanes(listen(self.lane), "run")
-            session = HostSession(child, log, link, None, stdin_fd, self.read_only, self.notices.append, lanes)
+            admission = Admission(self.share, "anna")
+            notice, say = self.notices.append, self.said.append
+            session = HostSession(child, log, link, None, stdin_fd, admission, notice, lanes, say=say, name="build")
             return played(lambda: session.run(wakeup, 0.0), lambda: script(self))
 
     def _start(self) -> Child:
@@ -185,8 +191,8 @@ Host = Callable[..., Hosted]
 def host(tmp_path: Path) -> object:
     made: list[Hosted] = []
 
-    def make(*command: str, pty: bool = True, read_only: bool = False) -> Hosted:
-        made.append(Hosted(tmp_path, command, pty=pty, read_only=read_only))
+    def make(*command: str, pty: bool = True, share: Share = Share.ASK) -> Hosted:
+        made.append(Hosted(tmp_path, command, pty=pty, share=share))
         return made[-1]
 
     yield make
@@ -356,14 +362,14 @@ def test_an_empty_stdin_does_not_end_a_command_on_a_terminal(host: Host) -> None
 
 
 def test_a_read_only_session_takes_input_from_here_alone(host: Host) -> None:
-    run = host("sh", "-c", "stty -echo; echo ready; read line; echo got $line", read_only=True)
+    run = host("sh", "-c", "stty -echo; echo ready; read line; echo got $line", share=Share.VIEW)
 
     def script(run: Hosted) -> None:
         uplink = run.uplink()
         assert run.out is not None
         run.out.expect(b"ready")
         uplink.types(b"intruder\n")
-        uplink.says(Message(Kind.RESIZE, {"rows": 3, "cols": 3}), Message(Kind.NOTICE, {"text": "done"}))
+        uplink.says(Message(Kind.RESIZE, {"rows": 3, "cols": 3, "user": "anna"}), Message(Kind.NOTICE, {"text": "done"}))
         eventually(lambda: run.notices, "the notice behind the input")
         run.types(b"owner\n")
 
@@ -381,9 +387,10 @@ def test_a_session_without_a_terminal_of_its_own_follows_the_size_of_its_writers
         uplink = run.uplink()
         assert run.out is not None
         run.out.expect(b"ready")
-        uplink.says(Message(Kind.RESIZE, {"rows": 20, "cols": 90}))
+        uplink.says(Message(Kind.RESIZE, {"rows": 7, "cols": 70, "user": "bob"}))  # has no leave
+        uplink.says(Message(Kind.RESIZE, {"rows": 20, "cols": 90, "user": "anna"}))
         run.out.expect(b"20 90")
-        uplink.says(Message(Kind.RESIZE, {"rows": 0, "cols": 100_000}))
+        uplink.says(Message(Kind.RESIZE, {"rows": 0, "cols": 100_000, "user": "anna"}))
         run.out.expect(b"1 1000")
         uplink.types(b"end\n")
 
@@ -474,7 +481,7 @@ def test_the_report_of_a_watched_session_is_waited_for_and_of_another_not(host: 
 
 
 def test_an_answer_to_a_question_in_the_output_is_typed(host: Host) -> None:
-    run = host("sh", "-c", "stty -echo; echo ready; read line; echo got $line", read_only=True)
+    run = host("sh", "-c", "stty -echo; echo ready; read line; echo got $line", share=Share.VIEW)
 
     def script(run: Hosted) -> None:
         assert run.out is not None

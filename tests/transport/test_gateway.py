@@ -70,6 +70,7 @@ def test_opening_a_session_gives_its_own_credentials_at_the_gateway() -> None:
     [
         (lambda c: c.send_text("s", "ls\n"), "/under/api/commands/input", {"sessionId": "s", "input": "ls\n"}),
         (lambda c: c.send_input("s", {"nonce": "n"}), "/under/api/commands/input", {"sessionId": "s", "sealed": {"nonce": "n"}}),
+        (lambda c: c.approve("s", "bob", allow=True), "/under/api/sessions/s/approvals", {"user": "bob", "allow": True}),
         (lambda c: c.sync("s", {"from": 3}), "/under/api/commands/sync", {"sessionId": "s", "frame": {"from": 3}}),
     ],
 )

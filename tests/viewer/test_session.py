@@ -223,6 +223,31 @@ def test_it_does_not_leave_a_status_line_in_its_last_screen() -> None:
     assert "a note over it" not in viewer.text()
 
 
+def test_who_has_no_leave_is_shown_the_code_to_say_until_there_is_an_answer() -> None:
+    def script(viewer: Attached) -> None:
+        viewer.begins(b"the first row")
+        viewer.types(b"x")
+        asked = viewer.input()
+        assert isinstance(asked, Input)
+        viewer.says(Notice("run", 0, "asked", "say 00 00 00", writer="somebody else's"))
+        viewer.says(Notice("run", 0, "asked", "say 00 00 00", writer=asked.writer))
+        viewer.sees(f"say this code: {grants.check_code(GRANT.key, asked.writer)}")
+        viewer.types(b"y")
+        again = viewer.input()
+        assert isinstance(again, Input)
+        assert again.writer != asked.writer
+        assert (again.offset, again.data) == (0, b"y")
+        viewer.says(Notice("run", 0, "approved", "text", writer=again.writer))
+        viewer.sees("you may type now")
+        viewer.says(Ended("run", 0, 0, None))
+        viewer.request()
+        viewer.shows(b"the first row")
+
+    attached = Attached()
+    assert attached.run(script).status == 0
+    assert "00 00 00" not in attached.out.everything().decode()
+
+
 def test_where_the_last_screen_does_not_come_it_leaves_all_the_same() -> None:
     def script(viewer: Attached) -> None:
         viewer.begins()

@@ -243,3 +243,33 @@ def test_a_request_that_the_broker_does_not_take_goes_over_http() -> None:
     way.subscriber.takes = False
     way.up.request("run", 0, "screen")
     assert way.http.get(timeout=WAIT_S).name == channels.EVENT_SYNC
+
+
+def test_who_has_no_leave_drops_what_is_pending_and_begins_a_new_stream() -> None:
+    way = Way()
+    way.up.type(b"ls", "run", 0.0)
+    stream = way.up.sender.writer
+    code = grants.check_code(GRANT.key, stream)
+    assert way.up.told("asked", "text", stream, 0.1) == f"waiting for leave to type; say this code: {code}"
+    assert way.up.sender.pending_bytes == 0
+    assert way.up.sender.writer != stream
+    way.up.type(b"more", "run", 0.2)
+    second = way.up.sender.writer
+    assert way.up.told("asked", "text", second, 0.3) == ""
+    assert code in way.up.leave_to_type.text(0.3)
+    way.up.type(b"now", "run", 0.4)
+    assert way.up.told("approved", "text", second, 0.5) == "you may type now; what you typed before was not passed on"
+    assert way.arrived() == [b"ls", b"more", b"now"]
+    assert way.up.sender.pending_bytes == 3, "what goes by the stream of now may still arrive"
+
+
+def test_what_is_said_of_others_streams_is_not_for_us() -> None:
+    way = Way()
+    way.up.type(b"ls", "run", 0.0)
+    assert way.up.told("denied", "text", "another", 0.1) is None
+    assert way.up.sender.pending_bytes == 2
+
+
+def test_without_a_grant_there_is_no_code_to_say() -> None:
+    plain = Way(encrypted=False, key=False)
+    assert plain.up.told("asked", "text", plain.up.sender.writer, 0.1) == "waiting for leave to type"
