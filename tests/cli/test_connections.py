@@ -95,6 +95,8 @@ class ServeAuth:
         if asked.target == "/api/sessions":
             self.opened += 1
             return answer(json.dumps({"key": f"key{self.opened}", "appId": "1", "secret": "hush", "grant": "a"}))
+        if asked.target == "/api/sessions/s/end":
+            return answer()
         key = asked.target.partition("auth_key=")[2].partition("&")[0]
         self.used[key] = self.used.get(key, 0) + 1
         if self.used[key] > self.good_for:
