@@ -17,6 +17,7 @@ from codewrap.transport.webclient import Answer, WebClient, check_token, explain
 
 API_VERSION = 1
 GATEWAY_TIMEOUT_S = 8.0
+_TAKEN = 409
 _Field = TypeVar("_Field", str, int, bool)
 # What the server tells of a token or a link, by its own names (`docs/protocol.md`). Never the token itself.
 Facts = dict[str, object]
@@ -42,6 +43,8 @@ class OpenedSession:
     credentials: AppCredentials
     endpoint: Endpoint
     expires_at: float | None
+    grant: str = ""
+    """Which opening of the session this is; renewed and ended by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +90,38 @@ class GatewayClient:
         event_bytes, encrypted = self._get(limits, "event_bytes", int), self._get(said, "encrypted", bool)
         return GatewayConfig(self._endpoint(broker), event_bytes, encrypted, per_second)
 
-    def open_session(self, name: str) -> OpenedSession:
-        """Credentials to publish as session ``name``, through the gateway's own HTTP API."""
-        said = self._call("POST", "/api/sessions", {"sessionId": name})
+    @property
+    def server(self) -> str:
+        """For errors."""
+        return self._web.server
+
+    def open_session(self, name: str, grant: str = "") -> OpenedSession:
+        """Credentials to publish as session ``name``, through the gateway's own HTTP API.
+
+        ``grant`` renews the opening that had it, or opens anew where that is over.
+        """
+        body: Facts = {"sessionId": name}
+        if grant:
+            body["grant"] = grant
+        try:
+            said = self._call("POST", "/api/sessions", body)
+        except TransportError as error:
+            if error.status != _TAKEN:
+                raise
+            words = f"somebody else hosts a session {name!r} there: choose another --name"
+            raise TransportError(error.server, words, retry=False, status=_TAKEN) from None
         key = self._get(said, "key", str)
-        expires_at = said.get("expiresAt")
+        expires_at, granted = said.get("expiresAt"), said.get("grant")
         return OpenedSession(
             AppCredentials(self._get(said, "appId", str), key, self._get(said, "secret", str)),
             self._own_endpoint(key),
             float(expires_at) if isinstance(expires_at, int | float) else None,
+            granted if isinstance(granted, str) else "",
         )
+
+    def end_session(self, name: str, grant: str) -> None:
+        """The opening of session ``name`` that had ``grant`` is over, and its credentials void."""
+        self._call("POST", f"/api/sessions/{name}/end", {"grant": grant})
 
     def send_input(self, name: str, sealed: dict[str, object]) -> None:
         """One sealed `input` frame (``{nonce, ciphertext}``) for session ``name``."""

@@ -54,13 +54,13 @@ def test_a_broker_without_a_host_is_the_gateway_itself() -> None:
 
 
 def test_opening_a_session_gives_its_own_credentials_at_the_gateway() -> None:
-    with said({"appId": "7", "key": "k", "secret": "hush", "expiresAt": 1700000000}) as server:
+    with said({"appId": "7", "key": "k", "secret": "hush", "expiresAt": 1700000000, "grant": "ab"}) as server:
         client = client_of(server)
         opened = client.open_session("fix-login")
         client.close()
     assert opened.credentials == AppCredentials("7", "k", "hush")
     assert opened.endpoint == Endpoint("127.0.0.1", server.port, False, "k", "/under")
-    assert opened.expires_at == 1700000000
+    assert (opened.expires_at, opened.grant) == (1700000000, "ab")
     assert (server.asked[0].target, json.loads(server.asked[0].body)) == ("/under/api/sessions", {"sessionId": "fix-login"})
     assert "hush" not in repr(opened)
 
@@ -68,6 +68,7 @@ def test_opening_a_session_gives_its_own_credentials_at_the_gateway() -> None:
 @pytest.mark.parametrize(
     ("call", "target", "body"),
     [
+        (lambda c: c.end_session("s", "ab"), "/under/api/sessions/s/end", {"grant": "ab"}),
         (lambda c: c.send_text("s", "ls\n"), "/under/api/commands/input", {"sessionId": "s", "input": "ls\n"}),
         (lambda c: c.send_input("s", {"nonce": "n"}), "/under/api/commands/input", {"sessionId": "s", "sealed": {"nonce": "n"}}),
         (lambda c: c.approve("s", "bob", allow=True), "/under/api/sessions/s/approvals", {"user": "bob", "allow": True}),
@@ -83,6 +84,14 @@ def test_commands_go_out_as_json(call: Callable[[GatewayClient], None], target: 
     assert (server.asked[0].method, server.asked[0].target) == ("POST", target)
     assert json.loads(server.asked[0].body) == body
     assert server.asked[0].headers["content-type"] == "application/json"
+
+
+def test_a_session_is_renewed_by_its_grant() -> None:
+    with said({"appId": "7", "key": "k", "secret": "hush"}) as server:
+        client = client_of(server)
+        assert client.open_session("s", "ab").grant == ""
+        client.close()
+    assert json.loads(server.asked[0].body) == {"sessionId": "s", "grant": "ab"}
 
 
 def test_health_is_what_the_server_says() -> None:
