@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Router
+from starlette.routing import BaseRoute, Match, Route, Router
 
 from codewrap.server.api.about import AboutApi
 from codewrap.server.api.channels import ChannelApi
@@ -204,10 +204,19 @@ async def _refused(request: Request, error: Exception) -> Response:
         refusal = Refusal(error.status_code, codes.get(error.status_code, "refused"), error.detail)
         response = _answered(request, refusal)
         response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            response.headers["Allow"] = _allowed(request)
         return response
     if isinstance(error, Refusal):
         return _answered(request, error)
     raise error
+
+
+def _allowed(request: Request) -> str:
+    """Every method of the path: the router names those of one route, and a path may have several."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    methods = [route.methods or () for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted(set().union(*methods)))
 
 
 def _answered(request: Request, refusal: Refusal) -> Response:

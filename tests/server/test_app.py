@@ -354,6 +354,13 @@ def test_what_is_not_served_is_said_in_json(method: str, path: str, status: int,
         assert reply.headers["allow"]
 
 
+def test_all_methods_of_a_path_are_named_to_whoever_comes_with_another() -> None:
+    async def scenario(server: ServeAuth) -> Reply:
+        return await server.client.request("PUT", "/api/sessions")
+
+    assert ServeAuth().run(scenario).headers["allow"] == "GET, HEAD, POST"
+
+
 def test_secrets_do_not_show_in_the_settings() -> None:
     from codewrap.server.app import ServerSettings
     from tests.support.serve_auth import APP, SIGNING_KEY
