@@ -1,4 +1,4 @@
-"""A viewer who also runs the broker: it has every ciphertext, may relay, hold back, repeat and rename, and has the app's secret sign.
+"""A viewer who also runs the broker: it has every ciphertext, may repeat, hold back and rename, and the app's secret signs for it.
 
 Still nothing that it makes is written to the command.
 """
