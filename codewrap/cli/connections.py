@@ -27,8 +27,12 @@ from codewrap.transport.base import (
     Deliver,
     Endpoint,
     Event,
+    MemberAdded,
     Publisher,
+    Received,
+    Subscribed,
     Subscriber,
+    SubscriberEvent,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +44,7 @@ HUB_EVENT_BYTES = 100 * 1024
 INPUT_SHARE = 0.83
 # Who was refused is told the same again, and counted as somebody who guesses.
 REFUSED_RETRY_S = 30.0
+_REQUESTS = (channels.EVENT_SYNC, channels.EVENT_CLIENT_SYNC)
 # A signature is made for one socket; to learn a channel's key any socket's name will do.
 _NO_SOCKET = "1.1"
 
@@ -136,19 +141,25 @@ def _login() -> str:
 
 
 class KnownSecrets:
-    """Keys of channels as an authorizer gives them, kept for ``KEEP_S``: a new master key is taken up by then."""
+    """Keys of channels as an authorizer gives them, kept for ``KEEP_S``: a new master key is taken up by then.
+
+    And sooner where somebody may have a newer one: whoever comes, or asks for what they cannot open.
+    """
 
     KEEP_S = 60.0
+    DOUBTED_S = 2.0
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
         self._known: dict[str, tuple[float, bytes | None]] = {}
+        self._doubted_s = float("-inf")
 
     def __call__(self, channel: str) -> bytes | None:
         """Blocks while it asks; raises AuthError or TransportError."""
         now_s = time.monotonic()
         known = self._known.get(channel)
-        if known is not None and now_s - known[0] < self.KEEP_S:
+        keep_s = self.KEEP_S if known is None or self._doubted_s < known[0] else self.DOUBTED_S
+        if known is not None and now_s - known[0] < keep_s:
             return known[1]
         try:
             authorization: Authorization = self._authorizer.authorize(channel, _NO_SOCKET)
@@ -158,6 +169,16 @@ class KnownSecrets:
             raise
         self._known[channel] = (now_s, authorization.shared_secret)
         return authorization.shared_secret
+
+    def doubting(self, deliver: Deliver) -> Deliver:
+        """``deliver``, told of everything that happens; what makes a newer key likely is noted."""
+
+        def heard(event: SubscriberEvent) -> None:
+            if isinstance(event, Subscribed | MemberAdded) or (isinstance(event, Received) and event.name in _REQUESTS):
+                self._doubted_s = time.monotonic()
+            deliver(event)
+
+        return heard
 
 
 def direct_host(access: Access, user: str, deliver: Deliver) -> HostParts:
@@ -191,7 +212,7 @@ def gateway_host(gateway: Gateway, session: str, user: str, deliver: Deliver, no
     authorizer = HttpAuthorizer(gateway.url, gateway.token, role="host", name=user)
     publisher = GatewayPublisher(lease, found.event_bytes)
     keys = KnownSecrets(HttpAuthorizer(gateway.url, gateway.token, role="host", name=user))
-    subscriber = PysherSubscriber(found.broker, authorizer, deliver, sign_in=True)
+    subscriber = PysherSubscriber(found.broker, authorizer, keys.doubting(deliver), sign_in=True)
     limits = BrokerLimits(event_bytes=found.event_bytes)
     return HostParts(publisher, subscriber, keys, limits, input_interval_s(found.client_events_per_s), lease.end)
 

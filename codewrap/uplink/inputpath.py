@@ -24,6 +24,8 @@ from codewrap.uplink.hostsocket import HostSocket
 
 # The input key is asked for so often; the one before it opens frames for as long.
 KEY_KEEP_S = 60.0
+# Input that no key of ours opens may be sealed with a newer one, or be nonsense: that is asked so often at most.
+DOUBT_EVERY_S = 5.0
 # A writer sends many frames under one key, and few writers type at once.
 MAX_KEYS = 256
 _POSTED_BY = re.compile(r"http-([0-9]{1,12})-[0-9a-f]{32}")
@@ -67,10 +69,22 @@ class InputKeys:
 
 
 class InputPath:
-    """From a sealed input event to the host, in the subscriber's thread. What cannot be opened or is not for us is dropped."""
+    """From a sealed input event to the host, in the subscriber's thread. What cannot be opened or is not for us is dropped.
 
-    def __init__(self, plan: UplinkPlan, host: HostSocket, secret_of: SecretOf, clock: Callable[[], float] = time.time) -> None:
+    ``doubt`` is called where there may be a newer input key than the one that we have.
+    """
+
+    def __init__(
+        self,
+        plan: UplinkPlan,
+        host: HostSocket,
+        secret_of: SecretOf,
+        clock: Callable[[], float] = time.time,
+        doubt: Callable[[], None] = lambda: None,
+    ) -> None:
         self._plan = plan
+        self._doubt = doubt
+        self._doubted_s = float("-inf")
         self._host = host
         self._clock = clock
         self._input_channel = channels.input_channel(plan.session)
@@ -123,6 +137,9 @@ class InputPath:
             key = self._writer_key(base_key, envelope.writer, envelope.until)
             with contextlib.suppress(RemoteProtocolError):
                 return grants.unseal(envelope, key), key
+        if abs(now_s - self._doubted_s) >= DOUBT_EVERY_S:
+            self._doubted_s = now_s
+            self._doubt()  # whoever typed sends it again
         raise RemoteProtocolError("input is sealed with another key")
 
     def _pass_on(self, frame: frames.ViewerFrame, whose: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ oldest is dropped, since each request is repeated by who made it and presence is
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections import deque
@@ -167,7 +168,8 @@ class UplinkSession:
         composer.key = quick.key if quick is not None else None
         self._publisher = publisher
         self._output_secret = output_secret
-        self._input_path = InputPath(self._plan, self._host, subscriber.shared_secret)
+        doubt = functools.partial(subscriber.renew, self._control_channel)
+        self._input_path = InputPath(self._plan, self._host, subscriber.shared_secret, doubt=doubt)
         for channel in self._channels():
             subscriber.subscribe(channel, renew_s=KEY_KEEP_S if channel == self._control_channel else None)
         subscriber.start()

@@ -16,7 +16,16 @@ from codewrap.errors import AuthError, RemoteProtocolError, TransportError
 from codewrap.protocol import frames
 from codewrap.protocol.frames import Input, Resize
 from codewrap.protocol.geometry import Size
-from codewrap.transport.base import Authorization, Event
+from codewrap.transport.base import (
+    Authorization,
+    Event,
+    Member,
+    MemberAdded,
+    MemberRemoved,
+    Received,
+    Subscribed,
+    SubscriberEvent,
+)
 from codewrap.transport.gateway import GatewayClient
 from codewrap.transport.lease import Lease
 from tests.support.web import Asked, WebServer, answer
@@ -42,6 +51,34 @@ def test_a_new_key_is_taken_up_and_an_old_one_serves_while_the_server_is_away(mo
     assert known("a") == bytes([2]) * 32
     with pytest.raises(AuthError):
         known("a")
+
+
+@pytest.mark.parametrize(
+    ("event", "is_asked_again"),
+    [
+        (Subscribed("presence-command-s"), True),
+        (MemberAdded("presence-command-s", Member("a.1", {})), True),
+        (Received("presence-command-s", "client-sync", "{}"), True),
+        (Received("presence-command-s", "sync", "{}"), True),
+        (Received("private-input-s", "client-input", "{}"), False),
+        (MemberRemoved("presence-command-s", Member("a.1", {})), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_key_is_asked_for_again_where_somebody_may_have_a_newer_one(
+    event: SubscriberEvent, is_asked_again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authorizer = ScriptedAuthorizer(key(1), key(2), key(3))
+    known = KnownSecrets(authorizer)
+    delivered: list[SubscriberEvent] = []
+    deliver = known.doubting(delivered.append)
+    assert known("a") == bytes([1]) * 32
+    deliver(event)
+    assert known("a") == bytes([1]) * 32  # it was given a moment ago
+    monkeypatch.setattr(KnownSecrets, "DOUBTED_S", 0.0)
+    assert known("a") == bytes([2 if is_asked_again else 1]) * 32
+    assert known("a") == bytes([2 if is_asked_again else 1]) * 32
+    assert delivered == [event]
 
 
 def test_a_key_that_was_never_known_cannot_be_had_from_a_server_that_is_away() -> None:

@@ -15,7 +15,7 @@ from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Decoder, Kind, Message
 from codewrap.transport.base import Received
 from codewrap.uplink.hostsocket import HostSocket
-from codewrap.uplink.inputpath import KEY_KEEP_S, InputPath, UplinkPlan
+from codewrap.uplink.inputpath import DOUBT_EVERY_S, KEY_KEEP_S, InputPath, UplinkPlan
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 NOW = 1_000_000
@@ -34,11 +34,12 @@ class Bench:
         self.host.setblocking(False)
         self.key: bytes | None = KEY
         self.asked_for: list[str] = []
+        self.doubts = 0
         self.now_s = float(NOW)
 
     def path(self, *, encrypted: bool = True, read_only: bool = False, keyless: bool = False) -> InputPath:
         plan = UplinkPlan("s", "epoch", encrypted, read_only, answers_queries=False, keyless=keyless)
-        return InputPath(plan, HostSocket(self.ours), self._secret, clock=lambda: self.now_s)
+        return InputPath(plan, HostSocket(self.ours), self._secret, lambda: self.now_s, self._doubt)
 
     def heard(self) -> list[Message]:
         """What the host got."""
@@ -46,6 +47,9 @@ class Bench:
             return Decoder().feed(self.host.recv(65_536))
         except BlockingIOError:
             return []
+
+    def _doubt(self) -> None:
+        self.doubts += 1
 
     def _secret(self, channel: str) -> bytes | None:
         self.asked_for.append(channel)
@@ -287,3 +291,17 @@ def test_who_was_revoked_types_no_more_with_what_was_granted_before(bench: Bench
     path.take(sealed(TYPED, writer="bob.http"))
     path.take(sealed(TYPED, until=NOW + 900 + 61))
     assert [message.header["user"] for message in bench.heard()] == ["bob", "alice"]
+
+
+def test_where_nothing_opens_input_a_newer_key_is_asked_for_but_not_at_every_frame(bench: Bench) -> None:
+    path = bench.path()
+    assert path.take(sealed(TYPED))
+    assert bench.doubts == 0
+    for _ in range(3):
+        path.take(sealed(TYPED, key=OTHER_KEY))
+    assert bench.doubts == 1
+    bench.now_s += DOUBT_EVERY_S
+    path.take(sealed(TYPED, key=OTHER_KEY))
+    assert bench.doubts == 2
+    path.take(sealed(TYPED, until=NOW - 1000))
+    assert bench.doubts == 2
