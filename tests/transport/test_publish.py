@@ -97,6 +97,23 @@ def test_channel_and_users_are_asked_for() -> None:
     ]
 
 
+def test_a_users_connections_are_ended_within_the_app() -> None:
+    hub = Hub({})
+    publisher_to(hub).terminate_user("link@0a1b")
+    ((method, target, body),) = hub.asked
+    assert (method, target.partition("?")[0]) == ("POST", "/apps/42/users/link@0a1b/terminate_connections")
+    assert "auth_signature=" in target
+    assert body == b"{}"
+
+
+@pytest.mark.parametrize("user", ["", "a/b", "a b", "a?b", "é", "a" * 201])
+def test_who_cannot_have_signed_in_is_not_asked_about(user: str) -> None:
+    hub = Hub({})
+    with pytest.raises(LocalProtocolError):
+        publisher_to(hub).terminate_user(user)
+    assert hub.asked == []
+
+
 def test_a_name_no_channel_has_is_not_asked_about() -> None:
     hub = Hub()
     with pytest.raises(LocalProtocolError):
