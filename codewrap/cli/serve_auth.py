@@ -72,6 +72,12 @@ def serve_auth(
             help="How much a hub of its own accepts; pusher-cloud: no more than the hosted service, to try things out.",
         ),
     ] = HubProfile.DEFAULT,
+    rotate_key: Annotated[
+        bool,
+        typer.Option(
+            "--rotate-key", help="Make a new master key for a hub of its own, which counts from the next start on; exit."
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", envvar="CODEWRAP_QUIET", help="Say nothing but errors.")] = False,
     json: Annotated[
         bool, typer.Option("--json", envvar="CODEWRAP_JSON", help="When ready, print one JSON object on stdout.")
@@ -86,6 +92,9 @@ def serve_auth(
     """
     from codewrap.cli import serving
 
+    if rotate_key:
+        serving.rotate_key(environment.current().values)
+        return
     options = serving.Options(
         host=host,
         port=port,

@@ -138,6 +138,17 @@ def _bounded(backing: Backing, values: Mapping[str, str]) -> Backing:
     return replace(backing, settings=replace(backing.settings, bounds=bounds, metrics_token=config.metrics_token(values)))
 
 
+def rotate_key(values: Mapping[str, str]) -> None:
+    """Give the server's own hub a new master key, from its next start on. Raises ConfigError, StoreError."""
+    settings = config.load({name: value for name, value in values.items() if name not in _CLIENT_SETTINGS})
+    if settings.broker is not None:
+        names = config.SOKETI_MASTER_KEY_NAMES if settings.broker.family == "SOKETI" else config.PUSHER_MASTER_KEY_NAMES
+        raise ConfigError("--rotate-key", "is for a hub of its own", f"change {names[0]}, and start the server again")
+    store = KeyStore(state_directory(values))
+    store.rotate_master_key()
+    _say(f"there is a new master key in {store.directory}: it counts from the next start of the server on")
+
+
 def _backends(backing: Backing, values: Mapping[str, str], store: KeyStore) -> Backends:
     """What stands behind the server beside the broker. Raises ConfigError, StoreError."""
     provider = read_oidc(values)

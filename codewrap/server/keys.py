@@ -3,7 +3,7 @@
 A restart must not lock anybody out.
 
 Its directory and the one above are private (0700, ours, no symlinks), its files are 0600.
-A file appears whole or not at all, and never replaces one that is there.
+A file appears whole or not at all, and replaces one that is there only where a key is changed for a new one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codewrap.errors import StoreError
@@ -91,6 +91,16 @@ class KeyStore:
             raise StoreError(str(self.directory / KEYS_FILE), "does not hold this version's keys: delete it for new ones")
         return keys
 
+    def rotate_master_key(self) -> None:
+        """Give the server's own hub another master key, from its next start on. Its other keys stay."""
+        keys = self.hub_keys()
+        path = self.directory / KEYS_FILE
+        try:
+            with self._opened() as directory:
+                _write(directory, KEYS_FILE, _text_of(replace(keys, master_key=_new_master_key())), over=True)
+        except OSError as error:
+            raise StoreError(str(path), error.strerror or str(error)) from error
+
     def _kept(self, name: str, make: Callable[[], str]) -> str:
         """The text of the file ``name``, which is made where it is missing."""
         path = self.directory / name
@@ -158,8 +168,11 @@ def _read(directory: int, name: str, path: Path) -> str | None:
         raise StoreError(str(path), "is damaged") from None
 
 
-def _write(directory: int, name: str, text: str) -> None:
-    """Make ``name`` unless it is there: whoever comes first (another copy that starts now) is the one that counts."""
+def _write(directory: int, name: str, text: str, *, over: bool = False) -> None:
+    """Make ``name`` unless it is there: whoever comes first (another copy that starts now) is the one that counts.
+
+    ``over``: in place of what is there.
+    """
     draft = f".{name}.{secrets.token_hex(8)}"
     file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
     try:
@@ -167,18 +180,32 @@ def _write(directory: int, name: str, text: str) -> None:
             stream.write(text.encode("ascii"))
             stream.flush()
             os.fsync(file)
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, name, src_dir_fd=directory, dst_dir_fd=directory)
+        if over:
+            os.rename(draft, name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
+        else:
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, name, src_dir_fd=directory, dst_dir_fd=directory)
     finally:
-        os.unlink(draft, dir_fd=directory)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft, dir_fd=directory)
 
 
 def _new_keys() -> str:
+    app_id = str(100_000 + secrets.randbelow(900_000))
+    return _text_of(HubKeys(app_id, secrets.token_hex(16), secrets.token_hex(32), _new_master_key()))
+
+
+def _new_master_key() -> bytes:
+    return secrets.token_bytes(MASTER_KEY_BYTES)
+
+
+def _text_of(keys: HubKeys) -> str:
     fields = {
         "version": VERSION,
-        "app_id": str(100_000 + secrets.randbelow(900_000)),
-        "key": secrets.token_hex(16),
-        "secret": secrets.token_hex(32),
-        "master_key": base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode("ascii"),
+        "app_id": keys.app_id,
+        "key": keys.key,
+        "secret": keys.secret,
+        "master_key": base64.b64encode(keys.master_key).decode("ascii"),
     }
     return json.dumps(fields, indent=1) + "\n"

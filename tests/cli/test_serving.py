@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from contextlib import closing
 from pathlib import Path
@@ -172,3 +173,21 @@ def test_a_name_that_is_nowhere_is_said_in_one_line() -> None:
     with pytest.raises(TransportError, match="no such address") as caught, serving._listener("no-such-host.invalid", 0):
         pass
     assert "\n" not in str(caught.value)
+
+
+def test_a_new_master_key_is_kept_for_the_next_start_and_not_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = {"XDG_STATE_HOME": str(tmp_path)}
+    keys = serving.KeyStore(tmp_path / "codewrap")
+    before = keys.hub_keys()
+    serving.rotate_key(values)
+    after = keys.hub_keys()
+    assert (after.secret, after.master_key == before.master_key) == (before.secret, False)
+    said = capsys.readouterr().err
+    assert "next start" in said
+    assert base64.b64encode(after.master_key).decode() not in said
+
+
+def test_the_master_key_of_another_broker_is_changed_where_it_is_set(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="SOKET_ENCRYPTION_MASTER_KEY_BASE64"):
+        serving.rotate_key(SOKETI | {"XDG_STATE_HOME": str(tmp_path)})
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -206,3 +207,22 @@ def test_a_place_that_is_no_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "codewrap").touch()
     with pytest.raises(StoreError):
         KeyStore(tmp_path / "codewrap").token()
+
+
+def test_a_new_master_key_leaves_the_other_keys_and_is_private(store: KeyStore) -> None:
+    before = store.hub_keys()
+    store.rotate_master_key()
+    after = store.hub_keys()
+    assert len(after.master_key) == 32
+    assert after.master_key != before.master_key
+    assert replace(after, master_key=before.master_key) == before
+    assert mode(store.directory / KEYS_FILE) == 0o600
+    assert [entry.name for entry in store.directory.iterdir()] == [KEYS_FILE]
+
+
+def test_keys_that_are_damaged_are_not_made_good_by_a_new_master_key(store: KeyStore) -> None:
+    made(store)
+    (store.directory / KEYS_FILE).write_text("{}")
+    with pytest.raises(StoreError, match="does not hold"):
+        store.rotate_master_key()
+    assert (store.directory / KEYS_FILE).read_text() == "{}"
