@@ -1,4 +1,4 @@
-"""A viewer who also runs the broker: it has every ciphertext, may repeat, hold back and rename, and the app's secret signs for it.
+"""A viewer who also runs the broker: it has every ciphertext, may repeat and rename, and the app's secret signs for it.
 
 Still nothing that it makes is written to the command.
 """
