@@ -1,8 +1,8 @@
 """How often somebody may ask for what: by session, by token and by address. Counts with the `limits` library.
 
-Each copy of the server counts for itself, in memory. Of a counter that reaches an eighth of its limit it tells the shared storage
-and hears what the others counted: so ordinary use costs no question to a store, and copies together let through little more than
-the limit (an eighth of it for each copy beside the first, and what is asked within TELL_EVERY_S).
+Each copy of the server counts for itself, in memory. Whenever it has counted another eighth of a limit it tells the shared
+storage and hears what the others counted: so ordinary use costs no question to a store, a flood costs eight, and copies together
+let through no more than the limit and an eighth of it for each copy.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from codewrap.server.counting import TRACKED, MemoryStorage
 from codewrap.server.guessing import address_group
 from codewrap.server.refusals import too_many
 
-TOLD_FROM = 8  # an eighth
-TELL_EVERY_S = 0.3
+PARTS = 8
 SOCKETS_PER_USER = 100
 SESSIONS_PER_USER = 200
 AUTHORIZATIONS_PER_SOCKET = 12  # a viewer has six, and all again when it reconnects
@@ -76,7 +75,6 @@ def new_sockets(sockets_per_user: int = SOCKETS_PER_USER) -> Kind:
 @dataclass(slots=True)
 class _Told:
     amount: int = 0
-    at_s: float = float("-inf")
     barred_until: float = 0.0
 
 
@@ -124,16 +122,15 @@ class Limits:
 
     async def _tell(self, shared: FixedWindowRateLimiter, item: RateLimitItem, names: tuple[str, ...], used: int) -> int | None:
         """Tell of what was not told yet, where it is worth it; the wait that others' counts make necessary."""
-        if used * TOLD_FROM < item.amount:
-            return None
         told = self._told_of("/".join(names))
-        now_s = self._clock()
-        if told.barred_until > now_s:
+        if told.barred_until > self._clock():
             return self._left_s(told.barred_until)
-        if now_s - told.at_s < TELL_EVERY_S:
+        if used < told.amount:  # a new window of ours
+            told.amount = 0
+        untold = used - told.amount
+        if untold * PARTS < item.amount:
             return None
-        untold = used - told.amount if used > told.amount else used  # fewer: a new window of ours
-        told.amount, told.at_s = used, now_s
+        told.amount = used
         if await shared.hit(item, *names, cost=untold):
             return None
         told.barred_until = (await shared.get_window_stats(item, *names)).reset_time
