@@ -189,3 +189,25 @@ def test_in_embedded_mode_and_for_who_runs_it_nobody_is_asked(any_relay: Relay) 
     viewer.send("exit 7\r")
     assert viewer.status() == 7
     assert host.status() == 7
+
+
+@pytest.mark.parametrize("gateway_relay", ["gateway", "gateway-soketi"], indirect=True)
+def test_through_a_server_the_users_are_those_of_its_tokens_and_it_passes_on_who_is_approved(gateway_relay: Relay) -> None:
+    relay = gateway_relay
+    status, out, err = relay.host.finished("token", "create", "--user", "bob", "--role", "writer", "--json")
+    assert status == 0, err
+    elsewhere = dict(relay.viewer.settings)
+    relay.viewer.settings["CODEWRAP_TOKEN"] = json.loads(out)["token"]
+    host = relay.shell()
+    viewer = relay.attached()
+    viewer.shows("ready$")
+    viewer.send("echo wrong\r")
+    assert code_on(viewer, SAYS) == code_on(host, ASKS)
+    relay.viewer.settings.update(elsewhere)
+    status, _, err = relay.viewer.finished("approve", relay.name, "bob")
+    assert status == 0, err
+    viewer.shows("you may type now")
+    viewer.send("echo right; exit 3\r")
+    assert viewer.status() == 3
+    assert host.status() == 3
+    assert "wrong" not in host.text()

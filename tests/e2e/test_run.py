@@ -167,7 +167,7 @@ def test_the_banner_is_three_lines_on_stderr(any_relay: Relay) -> None:
     assert host.status() == 0
     assert host.out.everything() == b""
     said = lines(host.err.everything())
-    assert said[0] == f"[codewrap] session {any_relay.name}: true"
+    assert said[0] == f"[codewrap] session {any_relay.name}: true (others ask before they type)"
     assert said[1] == f"[codewrap] attach with: codewrap attach {any_relay.name}"
     assert "end-to-end encrypted" in said[2]
     assert said[3].startswith(f"[codewrap] session {any_relay.name} ended: exit 0, ")

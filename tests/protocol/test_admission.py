@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from codewrap.protocol import admission
+from codewrap.protocol import admission, grants
 from codewrap.protocol.admission import (
     DENIED_S,
     KEY_LIFE_S,
@@ -171,6 +171,10 @@ def test_many_denials_forget_no_approval() -> None:
     for number in range(2 * MAX_USERS):
         door.deny(f"user{number}", NOW)
     assert decided(door) == (Decision.WRITTEN, "")
+
+
+def test_a_revocation_holds_as_long_as_a_grant_may() -> None:
+    assert KEY_LIFE_S == grants.LIFE_S + grants.LEEWAY_S
 
 
 USERS = st.sampled_from([f"user{number}" for number in range(3)])

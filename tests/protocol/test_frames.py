@@ -61,7 +61,7 @@ HOST_FRAMES = st.one_of(
     st.builds(Resized, IDS, OFFSETS, SIZES, OFFSETS),
     st.builds(Beat, IDS, OFFSETS, OFFSETS, st.none() | st.binary(min_size=32, max_size=32)),
     st.builds(Acked, IDS, ACKS),
-    st.builds(Notice, IDS, OFFSETS, st.text(max_size=32), st.text(max_size=500), st.none() | RANGES),
+    st.builds(Notice, IDS, OFFSETS, st.text(max_size=32), st.text(max_size=500), st.none() | RANGES, st.just("") | IDS),
     st.builds(Ended, IDS, OFFSETS, SMALL, SMALL),
 )
 VIEWER_FRAMES = st.one_of(
