@@ -17,6 +17,7 @@ import typer.main
 
 from codewrap import __version__
 from codewrap.cli import console, environment
+from codewrap.cli.arguments import conceal
 from codewrap.errors import EXIT_FAILED, EXIT_INTERRUPTED, CodewrapError
 
 
@@ -135,6 +136,7 @@ def _open_standard_streams() -> None:
 
 def main() -> None:
     """Entry point of the ``codewrap`` script."""
+    conceal()  # `entry.py` has done it, unless this module was started itself
     _open_standard_streams()
     try:
         environment.current().export_flags()
