@@ -296,20 +296,27 @@ def test_a_host_that_says_nothing_we_can_open_was_perhaps_started_without_encryp
     assert "--no-encrypt" in Attached().run(script).text
 
 
-@pytest.mark.parametrize(("seen", "status"), [(False, 255), (True, 254)])
-def test_a_refusal_before_and_after_the_first_screen(seen: bool, status: int) -> None:
+@pytest.mark.parametrize("seen", [False, True])
+def test_who_may_not_watch_could_not_attach_or_may_not_any_more(seen: bool) -> None:
     def refused(viewer: Attached) -> None:
         viewer.begins() if seen else viewer.connects()
         viewer.subscriber.tells(SubscriptionFailed(OUTPUT, 403, "not you"))
 
+    departure = Attached().run(refused)
+    assert departure.status == 255
+    assert "not you" in departure.text
+    assert ("any more" in departure.text) is seen
+
+
+@pytest.mark.parametrize(("seen", "status"), [(False, 255), (True, 254)])
+def test_a_broker_that_ends_it_before_and_after_the_first_screen(seen: bool, status: int) -> None:
     def failed(viewer: Attached) -> None:
         viewer.begins() if seen else viewer.connects()
         viewer.subscriber.tells(StateChanged(ConnectionState.FAILED, "no such app"))
 
-    for script, reason in ((refused, "not you"), (failed, "no such app")):
-        departure = Attached().run(script)
-        assert departure.status == status
-        assert reason in departure.text
+    departure = Attached().run(failed)
+    assert departure.status == status
+    assert "no such app" in departure.text
 
 
 def test_who_may_watch_and_not_type_goes_on() -> None:
