@@ -18,7 +18,7 @@ from codewrap.config import Gateway, Mode
 from codewrap.errors import CodewrapError, SessionNotShareable, TransportError
 from codewrap.protocol.channels import check_session_name, printable
 from codewrap.store import files
-from codewrap.store.sessions import SessionStore
+from codewrap.store.sessions import SessionRecord, SessionStore
 
 COLUMNS = 80
 _ADVICE = {
@@ -42,24 +42,32 @@ def share(
     """
     name = check_session_name(session, "NAME")
     lifetime_s = config.parse_duration("--expires", expires)
-    gateway = _gateway(name, environment.current().values)
+    values = environment.current().values
+    record = _record(name, values)
+    gateway = _gateway(name, record, values)
     url, facts = _made(gateway, name, lifetime_s, write=write, once=once)
     sys.stdout.write(console.json_line({"url": url} | facts) if as_json else f"{url}\n")
     sys.stdout.flush()
     if qr:
         _show_picture(url)
     _tell(name, facts, write=write, once=once)
+    if write:
+        console.say(_admission(name, facts, record))
     if config.is_loopback(urlsplit(url).hostname or ""):
         console.say("it leads to this machine: for others, set CODEWRAP_URL to the address by which they reach the server")
 
 
-def _gateway(name: str, values: Mapping[str, str]) -> Gateway:
+def _record(name: str, values: Mapping[str, str]) -> SessionRecord | None:
+    """That of a session of ours on this machine."""
+    with contextlib.suppress(CodewrapError):  # without a private directory none runs here
+        return SessionStore(files.runtime_directory(values)).find(name)
+    return None
+
+
+def _gateway(name: str, record: SessionRecord | None, values: Mapping[str, str]) -> Gateway:
     """The server that the session goes through. Raises SessionNotShareable, ConfigError."""
     from codewrap.cli.tokenbook import configured_gateway
 
-    record = None
-    with contextlib.suppress(CodewrapError):  # without a private directory none of our sessions runs here
-        record = SessionStore(files.runtime_directory(values)).find(name)
     if record is not None and record.mode in _ADVICE:
         raise SessionNotShareable(name, _ADVICE[record.mode])
     gateway = configured_gateway(values)
@@ -88,9 +96,16 @@ def _tell(name: str, facts: Mapping[str, object], *, write: bool, once: bool) ->
     expires_at = facts.get("expiresAt")
     until = f" until {console.moment(expires_at)}" if isinstance(expires_at, int | float) else ""
     console.say(f"{who} may watch {'and type into ' if write else ''}{name}{until}")
-    if write:
-        user = printable(str(facts.get("user", "USER")), 64)
-        console.say(f"with run --share ask, which is the default, typing waits for: codewrap approve {name} {user}")
+
+
+def _admission(name: str, facts: Mapping[str, object], record: SessionRecord | None) -> str:
+    """What else has to happen before somebody with the link can type."""
+    if record is not None and record.share == "view":
+        return "but this session lets nobody type (run --share view)"
+    if record is not None and record.share == "write":
+        return "they may type at once (run --share write)"
+    asks = "typing" if record is not None else "where it was started with --share ask, which is the default, typing"
+    return f"{asks} waits for: codewrap approve {name} {printable(str(facts.get('user', 'USER')), 64)}"
 
 
 def _show_picture(url: str) -> None:

@@ -28,7 +28,7 @@ def codewrap(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)
 
 
-def runs_here(codewrap: CommandLine, mode: str) -> None:
+def runs_here(codewrap: CommandLine, mode: str, share: str = "ask") -> None:
     """A session `build` of this account, in ``mode``."""
     directory = codewrap.directory / "runtime" / "codewrap"
     directory.mkdir(mode=0o700)
@@ -44,6 +44,7 @@ def runs_here(codewrap: CommandLine, mode: str) -> None:
         command=["make"],
         started_at=0.0,
         log_directory=str(codewrap.directory),
+        share=share,
     )
     SessionStore(directory).create(record)
 
@@ -68,6 +69,21 @@ def test_who_may_type_still_has_to_be_approved(codewrap: CommandLine) -> None:
     assert json.loads(server.asked[0].body) == {"sessionId": "build", "write": True, "once": True, "lifetimeS": 600}
     assert "the first who opens this link may watch and type into build until" in done.err
     assert "codewrap approve build link@0011" in done.err
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        ("ask", "[codewrap] typing waits for: codewrap approve build link@0011"),
+        ("write", "they may type at once"),
+        ("view", "lets nobody type"),
+    ],
+)
+def test_what_typing_takes_is_known_of_a_session_of_this_machine(codewrap: CommandLine, share: str, said: str) -> None:
+    runs_here(codewrap, "gateway", share)
+    with WebServer(lambda _: answer(json.dumps(SHARED), 201)) as server:
+        done = codewrap("share", "build", "--write", CODEWRAP_URL=server.url, CODEWRAP_TOKEN="hush")
+    assert said in done.err.splitlines()[1]
 
 
 def test_json_is_one_object_and_the_picture_is_none_of_it(codewrap: CommandLine) -> None:
