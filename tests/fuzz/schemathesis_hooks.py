@@ -18,7 +18,9 @@ from tests.support.serve_auth import signed_target
 
 SESSION = os.environ.get("CODEWRAP_FUZZ_SESSION", "fuzzed")
 _OPENED = json.loads(os.environ.get("CODEWRAP_FUZZ_OPENED", "{}"))
+_SHARE = os.environ.get("CODEWRAP_FUZZ_SHARE", "")
 _ADDRESSES = itertools.count(1)
+_REDEEMED = itertools.count()
 
 
 class _Signed(requests.auth.AuthBase):
@@ -39,10 +41,24 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     number = next(_ADDRESSES)
     address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
     case.headers["X-Forwarded-For"] = address
+    _spare(case)
     positive = case.meta is not None and case.meta.generation.mode.is_positive
     if case.path.startswith("/apps/") and case.method == "POST" and positive:
         case.path_parameters["app_id"] = _OPENED["appId"]
         kwargs["auth"] = _Signed()
+    if case.path == "/api/shares/redeem" and positive and isinstance(case.body, dict) and next(_REDEEMED) % 2 == 0:
+        case.body["token"] = _SHARE
+
+
+def _spare(case: Any) -> None:
+    """The session whose credentials sign goes on: what would end or take it over is done to another."""
+    body = case.body if isinstance(case.body, dict) else {}
+    if case.path.endswith("/end") and case.path_parameters.get("name") == SESSION:
+        case.path_parameters["name"] = "another"
+    if case.path == "/api/sessions" and body.get("sessionId") == SESSION:
+        body["sessionId"] = "another"
+    if case.path == "/api/revocations" and body.get("user") == "admin":
+        body["user"] = "another"
 
 
 @schemathesis.hook

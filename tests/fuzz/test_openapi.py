@@ -25,10 +25,13 @@ LIMIT_S = 3600
 def ask_everything(served: Served, directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run schemathesis; its answer for people, with a report in ``directory``."""
     opened = served.request("POST", "/api/sessions", {"sessionId": SESSION})[2].decode()
+    served.request("POST", "/api/sessions", {"sessionId": "another"})
+    share = json.loads(served.request("POST", "/api/shares", {"sessionId": "another"})[2])["token"]
     environment = os.environ | {
         "CODEWRAP_FUZZ_TOKEN": served.token,
         "CODEWRAP_FUZZ_OPENED": opened,
         "CODEWRAP_FUZZ_SESSION": SESSION,
+        "CODEWRAP_FUZZ_SHARE": share,
         "PYTHONPATH": str(REPOSITORY),
         "NO_COLOR": "1",
     }
