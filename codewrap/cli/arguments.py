@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import stat
 import sys
 
 # In a token's place: the descriptor that it can be read from, once.
-_MARK = re.compile(r"fd=([0-9]{1,4})")
+_MARK = "fd="
 # What a pipe that nobody reads yet holds in any case (POSIX), and more than any token of ours has.
 MAX_TOKEN_BYTES = 4096
 
@@ -25,8 +24,8 @@ def conceal() -> None:
     changed = False
     for at in range(len(words) - len(sys.argv) + 2, len(words)):
         address, _, token = words[at].partition("#")
-        if token and "://" in address and not _MARK.fullmatch(token):
-            words[at] = f"{address}#fd={_in_a_pipe(token)}"
+        if token and "://" in address and _marked(token) is None:
+            words[at] = f"{address}#{_MARK}{_in_a_pipe(token)}"
             changed = True
     if changed:
         os.execv(sys.executable, words)  # noqa: S606  (that is the point)
@@ -34,10 +33,9 @@ def conceal() -> None:
 
 def concealed(fragment: str) -> str | None:
     """The token that `conceal` put elsewhere, or ``fragment`` itself; None where it cannot be read (any more)."""
-    mark = _MARK.fullmatch(fragment)
-    if mark is None:
+    fd = _marked(fragment)
+    if fd is None:
         return fragment
-    fd = int(mark[1])
     try:
         if fd < 3 or not stat.S_ISFIFO(os.fstat(fd).st_mode):
             return None
@@ -45,6 +43,13 @@ def concealed(fragment: str) -> str | None:
             return pipe.read(MAX_TOKEN_BYTES).decode(errors="replace")
     except OSError:
         return None
+
+
+def _marked(fragment: str) -> int | None:
+    """The descriptor that stands in a token's place. Without `re`, which takes longer to import than all else here."""
+    digits = fragment.removeprefix(_MARK)
+    is_mark = digits != fragment and digits.isascii() and digits.isdigit() and len(digits) <= 4
+    return int(digits) if is_mark else None
 
 
 def _in_a_pipe(token: str) -> int:
