@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -126,6 +127,31 @@ def test_requests_at_two_copies_share_a_limit(copies: tuple[Served, Served]) -> 
     assert ask(copies[1], "/api/shares/redeem", address=OTHER, value=token).status == 200
 
 
+def test_who_guesses_waits_also_while_the_store_is_away(server_place: Place, tmp_path: Path) -> None:
+    server = server_place.server
+    assert server is not None
+    settings = {
+        "AUTH_TOKEN": TOKEN,
+        "CODEWRAP_METRICS_TOKEN": METRICS_TOKEN,
+        "CODEWRAP_STATE": server_place.url,
+        "CODEWRAP_SIGNING_KEY": base64.b64encode(bytes(range(32))).decode(),
+    }
+    with Served(tmp_path, settings=settings) as served:
+        assert ask(served, "/api/whoami", address=GUESSER, token="guess").status == 401
+        server.kill()
+        try:
+            guesses = [ask(served, "/api/whoami", address=GUESSER, token="guess").status for _ in range(11)]
+            assert ask(served, "/api/whoami", address=OTHER).status == 200
+            found = metrics(served)
+        finally:
+            server.start()
+        _, _, said = served.stop()
+    assert guesses == [401] * 9 + [429] * 2
+    assert math.isnan(found["codewrap_sessions", ()])
+    assert sum(value for (name, _), value in found.items() if name == "codewrap_state_failures_total") >= 1
+    assert len([line for line in said.splitlines() if "limits hold for this copy of the server alone" in line]) == 1
+
+
 def test_metrics_tell_of_a_real_session_and_its_viewer(served: Served, relay: Relay) -> None:
     host = relay.run_piped("sh", "-c", "echo go; read line; echo heard $line; read line", options=["--quiet"])
     viewer = relay.attach_piped("--quiet", stdin=subprocess.PIPE)
@@ -143,6 +169,7 @@ def test_metrics_tell_of_a_real_session_and_its_viewer(served: Served, relay: Re
     assert found["codewrap_http_request_seconds_count", ("POST", "/pusher/auth")] >= 5
     routes = {labels[1] for name, labels in found if name == "codewrap_http_request_seconds_count"}
     assert routes & {"/apps/{app_id}/events", "/apps/{app_id}/batch_events"}
+    assert found["codewrap_authentications_total", ("session", "ok")] >= 1
     assert found["codewrap_publish_seconds_count", ()] >= 2
     assert found["codewrap_state_seconds_count", ("open_session",)] == 1
     assert found["process_resident_memory_bytes", ()] > 10_000_000

@@ -101,6 +101,8 @@ class SessionApi:
             return await self._service.registry.open(name, identity)
         except Refusal as refusal:
             why = refusal.message
+            if refusal.status == 429:
+                self._service.metrics.limit_hit("sessions", "user")
             raise
         finally:
             self._service.audit.session_opened(identity.user, session=name, why=why)
@@ -124,7 +126,9 @@ class SessionApi:
             await service.gatekeeper.check_patience(request)
             raise await service.gatekeeper.failed(request, error.reason) from None
         except AuthError as error:
+            service.metrics.authenticated("failed", "session_over")
             raise Refusal(401, "unauthorized", error.reason) from None
+        service.metrics.authenticated("ok", "session")
         return credentials.session, bodies.parse_object(body)
 
 

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from codewrap.server.app import MountedHub
+from codewrap.server.limits import Bounds
 from codewrap.server.metrics import Census
 from codewrap.server.state import StateUnavailable
 from tests.support.asgi import Reply
@@ -100,6 +101,22 @@ def test_a_limit_that_was_hit_is_counted() -> None:
         return await server.client.get("/metrics")
 
     assert values(ServeAuth().run(scenario))["codewrap_limits_hit_total", ("session", "inputs")] == 1
+
+
+def test_a_session_too_many_is_refused_and_counted_and_so_are_credentials_that_are_over() -> None:
+    async def scenario(server: ServeAuth) -> Reply:
+        opened = await server.open_session("one")
+        assert (await server.client.post_json("/api/sessions", {"sessionId": "two"})).status == 429
+        event = {"name": "output", "channel": "private-encrypted-command-one", "data": "{}"}
+        assert (await server.signed(opened, "events", event)).status == 200
+        await server.open_session("one")
+        assert (await server.signed(opened, "events", event)).status == 401
+        return await server.client.get("/metrics")
+
+    found = values(ServeAuth(bounds=Bounds(sessions_per_user=1)).run(scenario))
+    assert found["codewrap_limits_hit_total", ("user", "sessions")] == 1
+    assert found["codewrap_authentications_total", ("session", "ok")] == 1
+    assert found["codewrap_authentications_total", ("session_over", "failed")] == 1
 
 
 def test_the_hub_s_sockets_and_members_are_told() -> None:
