@@ -64,7 +64,7 @@ PURE_BROKER = {
 }
 IMPURE = {"socket", "select", "selectors", "threading", "asyncio", "subprocess", "os", "time", "random", "secrets"}
 NETWORK = {"pusher", "pysher", "requests", "websocket", "starlette", "uvicorn", "nacl", "asyncio", "ssl", "http.client"}
-NETWORK |= {"sqlalchemy", "redis", "psycopg", "limits"}
+NETWORK |= {"sqlalchemy", "redis", "psycopg", "limits", "prometheus_client"}
 
 
 def modules() -> list[Path]:
