@@ -39,6 +39,10 @@ class SlowLink:
         """Let everything through again, what has waited first."""
         self._tell(self._set_open(True))
 
+    def lead_to(self, port: int) -> None:
+        """Connections that come from now on go to another server."""
+        self._target = port
+
     def close(self) -> None:
         """Hang up."""
         self._loop.call_soon_threadsafe(self._loop.stop)
