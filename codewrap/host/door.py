@@ -14,7 +14,8 @@ from typing import Protocol, TypeVar
 from codewrap.host.inputs import PendingInput
 from codewrap.protocol.admission import HERE, Admission, Decision
 
-MAX_CLOSED = 10_000
+MAX_CLOSED = 1000  # of one user
+MAX_CLOSED_USERS = 1000
 MAX_OPEN = 1000
 # A writer may have come back, and have more than one terminal: so many of its streams hear of what was decided.
 TOLD_STREAMS = 4
@@ -64,7 +65,8 @@ class Door:
         self._audit = audit
         self._clock = clock
         self._open: OrderedDict[str, str] = OrderedDict()
-        self._closed: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._closed: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
+        """By user: nobody can push out another's."""
         self._told_s: OrderedDict[str, float] = OrderedDict()
         self._room, self._room_s = float(NOTICES_AT_ONCE), clock()
         self.news = False
@@ -87,11 +89,12 @@ class Door:
         user = user or self.admission.own_user or HERE  # a stream that comes by the lane comes by the broker too
         reason = verdict.reason
         if verdict.decision is Decision.WRITTEN:
-            if (user, writer) not in self._closed:
-                _remember(self._open, writer, user, MAX_OPEN)
-                self._inputs.put_remote(writer, offset, data, user)
-                self._note(user, writer, offset, data)
-                return True
+            if not self._is_closed(user, writer):
+                taken = self._inputs.put_remote(writer, offset, data, user)
+                self._note(user, writer, offset, data, "" if taken else "not this user's stream")
+                if taken:
+                    _remember(self._open, writer, user, MAX_OPEN)
+                return taken
             reason = "approved"
         if verdict.new:
             self.news = True
@@ -131,10 +134,15 @@ class Door:
         self._say_to_all(reason, user)
 
     def _close(self, user: str, writer: str) -> None:
-        _remember(self._closed, (user, writer), None, MAX_CLOSED)
+        _remember(self._closed.setdefault(user, OrderedDict()), writer, None, MAX_CLOSED)
+        if len(self._closed) > MAX_CLOSED_USERS:
+            self._closed.popitem(last=False)
+
+    def _is_closed(self, user: str, writer: str) -> bool:
+        return writer in self._closed.get(user, ())
 
     def _say_to_all(self, reason: str, user: str) -> None:
-        streams = [writer for owner, writer in reversed(self._closed) if owner == user]
+        streams = [*reversed(self._closed.get(user, {}))]
         kind, text = _WORDS[reason]
         for writer in streams[:TOLD_STREAMS]:
             self._tell(kind, text, writer)

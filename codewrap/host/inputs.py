@@ -52,27 +52,29 @@ class PendingInput:
             self._queue.append((memoryview(data), None, 0))
             self._bytes += len(data)
 
-    def put_remote(self, writer: str, offset: int, data: bytes, user: str = "") -> None:
+    def put_remote(self, writer: str, offset: int, data: bytes, user: str = "") -> bool:
         """Bytes of ``user``'s stream ``writer``; what was seen before is dropped, what is ahead waits for what was lost.
 
-        A stream is the user's that was first heard with it: what another one sends in its name is dropped.
+        A stream is the user's that was first heard with it: what another one sends in its name is dropped, and so is what may be
+        of a stream that was forgotten. False then.
 
         Of what cannot go on (repeats, a full queue, a child that does not read) the writer is told how far it is written, be it
         no further than before: that is how it knows that somebody is there. Of a loss it is told nothing, and sends again.
         """
         known = self._writer(writer, user)
         if known is None:
-            return
+            return False
         if self.full and offset + len(data) > known.incoming.expected:
             if offset <= known.incoming.expected:
                 self._written[writer] = known.written
-            return
+            return True
         fresh = known.incoming.add(offset, data)
         if fresh:
             self._queue.append((memoryview(fresh), writer, known.incoming.expected))
             self._bytes += len(fresh)
         elif known.incoming.gap is None:
             self._written[writer] = known.written
+        return True
 
     def next(self) -> memoryview:
         """The bytes to write now."""

@@ -206,7 +206,15 @@ def test_it_is_written_down_what_became_of_each_frame() -> None:
 def test_a_closed_stream_stays_closed_while_many_others_are() -> None:
     bench = Bench()
     bench.types("bob", "b1", b"rm")
-    for number in range(MAX_CLOSED - 1):
+    for number in range(2 * MAX_CLOSED):
         bench.types("eve", f"e{number}")
     bench.door.approve("bob", "here")
     assert not bench.types("bob", "b1", b"rm")
+
+
+def test_a_frame_in_another_s_stream_is_neither_written_nor_taken_for_accepted() -> None:
+    bench = Bench(Share.WRITE)
+    assert bench.types("bob", "b1", b"ls")
+    assert not bench.types("eve", "b1", b"rm", offset=2)
+    assert bench.written() == b"ls"
+    assert bench.book.entries[-1] == ("eve", "writer", "b1", "not this user's stream")
