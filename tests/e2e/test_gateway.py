@@ -17,7 +17,7 @@ import pytest
 
 from codewrap.transport.gateway import GatewayClient
 from tests.support.node import SOURCE, Node
-from tests.support.ptydriver import DEADLINE_S
+from tests.support.ptydriver import DEADLINE_S, eventually
 from tests.support.served import Served
 from tests.support.sessions import PROMPT, TOKEN, Machine, Relay
 
@@ -212,3 +212,36 @@ def test_the_script_serves_and_ends_on_sigterm(machine: Machine) -> None:
     assert (host.status(), viewer.status()) == (6, 6)
     served.process.terminate()
     assert served.status() == 0
+
+
+def test_a_host_whose_token_is_revoked_loses_its_viewers_and_nothing_else(machine: Machine, tmp_path: Path) -> None:
+    with Served(tmp_path, settings={"AUTH_TOKEN": TOKEN}) as served:
+        _, _, body = served.request("POST", "/api/tokens", {"user": "hannah", "role": "host"})
+        issued = json.loads(body)
+        settings = {"CODEWRAP_URL": served.url, "CODEWRAP_TOKEN": issued["token"]}
+        host = machine.run_piped("--name", "hers", "sh", "-c", "echo go; read line; echo heard $line", environ=settings)
+        viewer = machine.attach_piped("hers", environ=settings | {"CODEWRAP_TOKEN": TOKEN})
+        viewer.out.expect(b"go\n")
+        assert served.request("DELETE", f"/api/tokens/{issued['tokenId']}")[0] == 200
+        log = tmp_path / "state/codewrap/serve-auth/audit/00000001.jsonl"
+        eventually(lambda: b"was revoked" in log.read_bytes(), "the host has come back and was refused")
+        host.send(b"all the same\n")
+        assert host.status() == 0
+        assert host.out.everything() == b"go\nheard all the same\n"
+        told = [line for line in host.err.everything().splitlines() if b"revoked" in line]
+        assert len(told) == 1, told
+
+
+def test_a_session_that_nobody_watched_is_over_at_the_server_at_its_end(
+    gateway_relay: Relay, request: pytest.FixtureRequest
+) -> None:
+    served = served_of(gateway_relay, request)
+    host = gateway_relay.run_piped("sh", "-c", "read line", options=["--quiet"])
+    known = f'"{gateway_relay.name}"'.encode()
+    eventually(lambda: known in served.request("GET", "/api/sessions")[2], "the server knows of it")
+    killed = gateway_relay.host.uplink()
+    killed.kill()
+    eventually(lambda: gateway_relay.host.uplinks() not in ([], [killed]), "another uplink")
+    host.send(b"\n")
+    assert host.status() == 0
+    eventually(lambda: known not in served.request("GET", "/api/sessions")[2], "the server knows that it is over")
