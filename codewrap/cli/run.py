@@ -274,6 +274,7 @@ class Run:
             "epoch": record.epoch,
             "mode": record.mode,
             "encrypted": record.encrypted,
+            "began_at": record.started_at,
             "read_only": False,  # the host decides at each frame, and tells who typed
             "pty": self._on_pty,
             "headless": not self._interactive,

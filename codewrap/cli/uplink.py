@@ -110,6 +110,7 @@ class Uplink:
             epoch=self._configuration["epoch"],
             encrypted=self._configuration["encrypted"],
             read_only=self._configuration["read_only"],
+            began_at=self._configuration["began_at"],
             answers_queries=self._configuration["pty"] and self._configuration["headless"],
             watched=self._configuration["watched"],
             keyless=self._configuration["mode"] == "direct" and not self._configuration["broker"]["master_key"],

@@ -15,7 +15,7 @@ from codewrap.protocol.stream import Incoming
 MAX_PENDING_BYTES = 1024 * 1024  # a child that does not read: beyond this writers are not read either
 MAX_WRITERS = 1000
 MAX_HELD_BYTES = 256 * 1024
-_POSTED = re.compile(r"http-([0-9]{1,12})-[0-9a-f]{32}")
+_POSTED = re.compile(r"http-([0-9]{1,15})-[0-9a-f]{32}")
 
 
 @dataclass(slots=True)

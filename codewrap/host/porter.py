@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from codewrap.terminal.child import get_size
 
 # A name may have 64 characters, a terminal 80, and the keys must be seen.
 _SHOWN_CHARACTERS = 16
+MAX_HEARD = 4096
 # What a server may send the command: what a person at it could, or the shell it was started from.
 _SIGNALS = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGKILL, signal.SIGUSR1, signal.SIGUSR2}
 
@@ -55,6 +57,7 @@ class Porter:
         self._chord = Chord()
         self._known: set[tuple[str, float]] = set()
         self._standing = False
+        self._heard: OrderedDict[str, None] = OrderedDict()
 
     @property
     def draws(self) -> bool:
@@ -167,6 +170,11 @@ class Porter:
 
     def _control(self, header: dict[str, Any], now_s: float) -> None:
         """A word of the server's."""
+        if header["id"] in self._heard:
+            return  # an uplink that was started anew has heard nothing yet
+        self._heard[header["id"]] = None
+        if len(self._heard) > MAX_HEARD:
+            self._heard.popitem(last=False)
         do, user = header["do"], header.get("user") or ""
         if do == "kill":
             number = header.get("signal") or signal.SIGTERM

@@ -121,7 +121,7 @@ class Commands:
             raise bad_request("input is empty")
         if len(text) > self.event_bytes:
             raise too_large("input", self.event_bytes)
-        writer = f"http-{int(now_s)}-{self.token(16).hex()}"
+        writer = f"http-{int(now_s * 1000)}-{self.token(16).hex()}"
         frame = frames.encode(frames.Input(frames.ANY_EPOCH, writer, 0, text.encode()))
         base_key = sealing.shared_secret(sealed_input_channel(session), self.master_key)
         grant = grants.make_grant(base_key, f"{user}.{grants.POSTED}", int(now_s) + grants.LIFE_S)

@@ -28,7 +28,7 @@ KEY_KEEP_S = 60.0
 DOUBT_EVERY_S = 5.0
 # A writer sends many frames under one key, and few writers type at once.
 MAX_KEYS = 256
-_POSTED_BY = re.compile(r"http-([0-9]{1,12})-[0-9a-f]{32}")
+_POSTED_BY = re.compile(r"http-([0-9]{1,15})-[0-9a-f]{32}")
 
 SecretOf = Callable[[str], bytes | None]
 
@@ -44,6 +44,8 @@ class UplinkPlan:
     answers_queries: bool
     watched: int = 0
     """So many watched when an uplink before this one died."""
+    began_at: float = 0.0
+    """When the run began, in seconds since 1970: what was made before is for another run of this name."""
     keyless: bool = False
     """There is no key here that anything could be sealed with: input comes in clear, and of nobody in particular."""
 
@@ -110,7 +112,9 @@ class InputPath:
         """Pusher's own encryption: opened by the subscriber, so that whoever made it has the input key."""
         control = frames.decode_control(event.data)
         now_s = self._clock()
-        if event.name != channels.EVENT_CONTROL or not self._is_ours(control.epoch) or not self._heard.is_new(control, now_s):
+        if event.name != channels.EVENT_CONTROL or not self._is_ours(control.epoch) or control.at < int(self._plan.began_at):
+            return
+        if not self._heard.is_new(control, now_s):
             return
         if control.do == "revoke" and control.before is not None:
             self._revoked.add(control.user, control.before, now_s)
@@ -156,8 +160,11 @@ class InputPath:
         return epoch in (self._plan.epoch, frames.ANY_EPOCH)
 
     def _is_posted(self, frame: frames.ViewerFrame) -> bool:
-        """Whether a program posted it just now, without knowing this run."""
+        """Whether a program posted it just now, and in this run, without knowing that."""
         if not isinstance(frame, Input) or frame.epoch != frames.ANY_EPOCH:
             return False
         found = _POSTED_BY.fullmatch(frame.writer)
-        return found is not None and abs(self._clock() - int(found[1])) <= MADE_WITHIN_S
+        if found is None:
+            return False
+        made_at = int(found[1]) / 1000
+        return made_at >= self._plan.began_at and abs(self._clock() - made_at) <= MADE_WITHIN_S

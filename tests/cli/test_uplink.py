@@ -50,6 +50,7 @@ class Host:
             "mode": "embedded",
             "encrypted": True,
             "read_only": False,
+            "began_at": 0.0,
             "pty": True,
             "headless": True,
             "size": [6, 40],

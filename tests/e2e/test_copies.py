@@ -74,7 +74,7 @@ class Copies:
         """What somebody can who has kept a grant from before, and has the broker's help."""
         key = sealing.shared_secret(channels.sealed_input_channel(self.name), base64.b64decode(MASTER_KEY))
         grant = grants.make_grant(key, f"{user}.0123456789ab", int(time.time()) + grants.LIFE_S)
-        frame = frames.encode(Input(ANY_EPOCH, f"http-{int(time.time())}-{number:032x}", 0, text.encode()))
+        frame = frames.encode(Input(ANY_EPOCH, f"http-{int(time.time() * 1000)}-{number:032x}", 0, text.encode()))
         sealed = grants.seal(frame, grant, os.urandom(sealing.NONCE_BYTES))
         publisher = PusherPublisher(self.broker.credentials, self.broker.endpoint)
         publisher.publish([Event(channels.input_channel(self.name), channels.EVENT_INPUT, sealed)])

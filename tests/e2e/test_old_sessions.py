@@ -69,9 +69,6 @@ def first_session(recorder: Recorder) -> None:
     assert (host.status(), viewer.status()) == (0, 0)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="input over HTTP says when it was made, and the host does not ask whether that was in this run"
-)
 def test_nothing_that_was_typed_into_an_old_session_is_typed_into_the_next(recorder: Recorder) -> None:
     first_session(recorder)
     host = recorder.host.run("--quiet", "--name", recorder.name, "--", "cat")

@@ -10,7 +10,7 @@ import pytest
 from codewrap.host.chord import HELD_S
 from codewrap.host.door import Door
 from codewrap.host.inputs import PendingInput
-from codewrap.host.porter import Porter, Voices
+from codewrap.host.porter import MAX_HEARD, Porter, Voices
 from codewrap.host.requestline import RequestLine, Surroundings
 from codewrap.protocol import orders
 from codewrap.protocol.admission import MAX_REQUESTS, REQUEST_S, Admission, Share
@@ -32,6 +32,7 @@ class Bench:
         self.said: list[str] = []
         self.signals: list[int] = []
         self.written = b""
+        self.controlled = 0
         door = Door(
             Admission(share, "anna"), self.inputs, lambda kind, _, to: self.told.append((kind, to)), None, lambda: self.clock_s
         )
@@ -47,7 +48,8 @@ class Bench:
         return self.porter.said(Message(Kind.INPUT, header, data), 0.0)
 
     def controls(self, **header: Any) -> None:
-        self.porter.said(Message(Kind.CONTROL, {"at": 1, "id": "i", **header}), 0.0)
+        self.controlled += 1
+        self.porter.said(Message(Kind.CONTROL, {"at": 1, "id": f"id-{self.controlled}", **header}), 0.0)
 
     def orders(self, do: str, user: str = "") -> Reply:
         return orders.decode_reply(self.porter.order(orders.encode_order(Order(do, user)), 0.0))
@@ -214,3 +216,14 @@ def test_a_size_counts_of_those_who_may_type() -> None:
 def test_whose_session_it_is_may_be_told_later() -> None:
     bench = Bench()
     assert bench.porter.said(Message(Kind.OWN_USER, {"user": "anna"}), 0.0)
+
+
+def test_a_word_of_the_server_counts_once_whichever_uplink_heard_it() -> None:
+    bench = Bench()
+    bench.controls(do="kill", signal=15, id="same")
+    bench.controls(do="kill", signal=15, id="same")
+    assert bench.signals == [15]
+    for number in range(MAX_HEARD - 1):
+        bench.controls(do="approve", user="bob", id=f"other-{number}")
+    bench.controls(do="kill", signal=15, id="same")
+    assert bench.signals == [15]

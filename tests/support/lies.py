@@ -154,7 +154,7 @@ class Liar:
             common | {"type": "stderr", "offset": offset, "data": _MARK},
             common | {"type": "screen", "offset": offset, "cols": 80, "rows": 24, "z": "AwA="},
             common | {"type": "input", "writer": "mallory", "offset": 0, "data": f"{_MARK}\r"},
-            common | {"type": "input", "writer": f"http-{int(time.time())}-{'a' * 32}", "offset": 0, "data": f"{_MARK}\r"},
+            common | {"type": "input", "writer": f"http-{int(time.time() * 1000)}-{'a' * 32}", "offset": 0, "data": f"{_MARK}\r"},
             common | {"type": "resize", "writer": "mallory", "cols": 33, "rows": 11},
             common | {"type": "ack", "acks": {"mallory": offset}},
             common | {"type": "exit", "offset": offset, "code": 0, "signal": None},

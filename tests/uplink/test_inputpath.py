@@ -37,8 +37,10 @@ class Bench:
         self.doubts = 0
         self.now_s = float(NOW)
 
-    def path(self, *, encrypted: bool = True, read_only: bool = False, keyless: bool = False) -> InputPath:
-        plan = UplinkPlan("s", "epoch", encrypted, read_only, answers_queries=False, keyless=keyless)
+    def path(
+        self, *, encrypted: bool = True, read_only: bool = False, keyless: bool = False, began_at: float = 0.0
+    ) -> InputPath:
+        plan = UplinkPlan("s", "epoch", encrypted, read_only, answers_queries=False, keyless=keyless, began_at=began_at)
         return InputPath(plan, HostSocket(self.ours), self._secret, lambda: self.now_s, self._doubt)
 
     def heard(self) -> list[Message]:
@@ -231,19 +233,41 @@ def test_other_channels_are_left_to_the_session(bench: Bench, channel: str) -> N
 
 
 def test_what_a_program_posts_without_knowing_the_run_reaches_the_host(bench: Bench) -> None:
-    posted = Input(frames.ANY_EPOCH, f"http-{1_000_000 - 500}-{'0a' * 16}", 0, b"make\n")
+    posted = Input(frames.ANY_EPOCH, f"http-{(1_000_000 - 500) * 1000}-{'0a' * 16}", 0, b"make\n")
     bench.path().take(sealed(posted, writer="bot.http"))
     assert [(message.body, message.header["user"]) for message in bench.heard()] == [(b"make\n", "bot")]
 
 
 @pytest.mark.parametrize(
     "writer",
-    [f"http-{1_000_000 - 700}-{'0a' * 16}", f"http-{1_000_000 + 700}-{'0a' * 16}", "http-1000000", "writer"],
+    [
+        f"http-{(1_000_000 - 700) * 1000}-{'0a' * 16}",
+        f"http-{(1_000_000 + 700) * 1000}-{'0a' * 16}",
+        "http-1000000000",
+        "writer",
+    ],
     ids=["old", "from the future", "not random", "of nobody"],
 )
 def test_posted_input_that_somebody_kept_is_dropped(bench: Bench, writer: str) -> None:
     bench.path().take(sealed(Input(frames.ANY_EPOCH, writer, 0, b"make\n"), writer="bot.http"))
     assert bench.heard() == []
+
+
+@pytest.mark.parametrize(("before_s", "heard"), [(0.001, False), (0.0, True)])
+def test_what_was_posted_to_an_earlier_run_of_this_name_is_not_for_this_one(
+    bench: Bench, before_s: float, heard: bool
+) -> None:
+    began_at = NOW - 5.5
+    made_ms = round((began_at - before_s) * 1000)
+    posted = Input(frames.ANY_EPOCH, f"http-{made_ms}-{'0a' * 16}", 0, b"make\n")
+    bench.path(began_at=began_at).take(sealed(posted, writer="bot.http"))
+    assert bool(bench.heard()) is heard
+
+
+@pytest.mark.parametrize(("at", "heard"), [(NOW - 7, False), (NOW - 5, True)])
+def test_a_servers_word_to_an_earlier_run_is_not_for_this_one(bench: Bench, at: int, heard: bool) -> None:
+    bench.path(began_at=NOW - 5.5).take(control(at=at))
+    assert bool(bench.heard()) is heard
 
 
 def test_a_servers_word_reaches_the_host_once(bench: Bench) -> None:
