@@ -33,6 +33,7 @@ from codewrap.server.authorize import Signer
 from codewrap.server.commands import Commands
 from codewrap.server.counting import SteadyStorage
 from codewrap.server.credentials import Issuer
+from codewrap.server.expiry import Expiry
 from codewrap.server.guard import SECURITY_HEADERS, Guard
 from codewrap.server.guessing import Guessing
 from codewrap.server.health import Health, Probe, always
@@ -126,7 +127,7 @@ def build_app(
             StateUnavailable: _state_unavailable,
             Exception: _failed,
         },
-        lifespan=_Lifespan(service, backends.recognizers, hub.lifespan if hub is not None else contextlib.nullcontext),
+        lifespan=_Lifespan(service, backends, hub.lifespan if hub is not None else contextlib.nullcontext),
     )
     app.router.redirect_slashes = False  # a redirected POST loses its token or its body
     return app
@@ -177,9 +178,10 @@ def _service(settings: ServerSettings, backends: Backends, hub: MountedHub | Non
 class _Lifespan:
     """Runs the hub's own around ours: publishers are closed before the hub that they publish to."""
 
-    def __init__(self, service: Service, recognizers: Sequence[Recognizer], hub: Lifespan) -> None:
+    def __init__(self, service: Service, backends: Backends, hub: Lifespan) -> None:
         self._service = service
-        self._recognizers = recognizers
+        self._recognizers = backends.recognizers
+        self._expiry = Expiry(service.sockets, backends.terminate, service.clock)
         self._hub = hub
 
     @contextlib.asynccontextmanager
@@ -187,9 +189,11 @@ class _Lifespan:
         service = self._service
         async with self._hub():
             await service.revocations.start()
+            self._expiry.start()
             try:
                 yield
             finally:
+                await self._expiry.close()
                 await service.revocations.close()
                 await service.outlets.close()
                 for recognizer in self._recognizers:

@@ -129,7 +129,7 @@ class Service:
                 self.metrics.limit_hit("sockets", "user")
                 self.audit.limited("sockets", user=identity.user, address="")
                 raise too_many(f"a user may have {most} sockets at once", 10)
-        self.sockets.note(socket_id, identity.user)
+        self.sockets.note(socket_id, identity.user, identity.expires_at)
 
     async def accept(self, session: str, event: Event) -> Response:
         """Publish one event, answer 202. Raises Refusal."""

@@ -1,4 +1,6 @@
-"""Which sockets were authorized for whom, so that they can be closed when that is revoked. Bounded: the oldest are forgotten.
+"""Which sockets were authorized for whom and until when, so that they can be closed then, or when it is revoked.
+
+Bounded: the oldest are forgotten.
 
 Brokers close the connections of a user only where that user signed in at the broker. Of our own hub every socket can be closed.
 """
@@ -30,6 +32,7 @@ class AuthorizedSockets:
         self._tracked = tracked
         self._sockets: OrderedDict[str, set[str]] = OrderedDict()
         self._of_user: dict[str, dict[str, None]] = {}
+        self._until: dict[str, float] = {}
 
     @property
     def exact(self) -> bool:
@@ -48,13 +51,19 @@ class AuthorizedSockets:
                 self._forget(socket_id)
         return len(sockets)
 
-    def note(self, socket_id: str, user: str) -> None:
-        """``socket_id`` was authorized (for a channel, or to sign in) for that user."""
+    def note(self, socket_id: str, user: str, until: float | None = None) -> None:
+        """``socket_id`` was authorized (for a channel, or to sign in) for that user, by what is good ``until`` then.
+
+        None: for ever. What counts is the last word: who has a newer token asks again.
+        """
         holders = self._sockets.setdefault(socket_id, set())
         if len(holders) < USERS:
             holders.add(user)
             self._of_user.setdefault(user, {})[socket_id] = None
         self._sockets.move_to_end(socket_id)
+        self._until.pop(socket_id, None)
+        if until is not None:
+            self._until[socket_id] = until
         if len(self._sockets) > self._tracked:
             self._forget(next(iter(self._sockets)))
 
@@ -67,10 +76,21 @@ class AuthorizedSockets:
                 self._close(socket_id)
         return len(found)
 
+    def expire(self, now_s: float) -> set[str]:
+        """Close all whose time is over; returns their users."""
+        users = set()
+        for socket_id in [socket_id for socket_id, until in self._until.items() if until <= now_s]:
+            users |= self._sockets[socket_id]
+            self._forget(socket_id)
+            if self._close is not None:
+                self._close(socket_id)
+        return users
+
     def __len__(self) -> int:
         return len(self._sockets)
 
     def _forget(self, socket_id: str) -> None:
+        self._until.pop(socket_id, None)
         for user in self._sockets.pop(socket_id):
             sockets = self._of_user[user]
             del sockets[socket_id]

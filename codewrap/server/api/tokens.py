@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from codewrap.protocol.roles import Act, Role, is_user
+from codewrap.protocol.roles import Act, Role, is_user, may
 from codewrap.server import bodies
 from codewrap.server.identity import ADMIN_USER, Identity
 from codewrap.server.refusals import Refusal, bad_request
@@ -56,11 +56,12 @@ class TokenApi:
         return JSONResponse({"tokens": [shown(r) | {"revoked": f"token:{r.token_id}" in revoked} for r in records]})
 
     async def revoke(self, request: Request) -> Response:
-        identity = await self._service.identify(request, Act.TOKENS)
+        identity = await self._service.identify(request)
         token_id: str = request.path_params["token_id"]
         if not _TOKEN_ID.fullmatch(token_id):
             raise Refusal(404, "no_such_token", "this is not a token's id")
         now_s = self._service.clock()
+        await self._require_revoker(identity, token_id, now_s)
         # Also one that is not in the list: it may have been issued beside this store.
         await self._service.revocations.revoke_token(token_id, now_s + MAX_LIFETIME_S)
         self._service.audit.revoked(identity.user, subject=f"token:{token_id}")
@@ -79,6 +80,15 @@ class TokenApi:
         await self._service.revocations.revoke_user(user)
         self._service.audit.revoked(identity.user, subject=f"user:{user}")
         return JSONResponse({"status": "revoked"})
+
+    async def _require_revoker(self, identity: Identity, token_id: str, now_s: float) -> None:
+        """Raises Refusal (403): admins revoke anything, others the links that they made."""
+        if not may(identity.role, Act.TOKENS) and may(identity.role, Act.SHARE):
+            for record in await self._service.state.tokens(now_s):
+                if (record.token_id, record.kind, record.issued_by) == (token_id, "share", identity.user):
+                    self._service.require(identity, Act.SHARE)
+                    return
+        self._service.require(identity, Act.TOKENS)
 
 
 def record_of(claims: Claims, issuer: Identity, kind: str | None = None) -> TokenRecord:
