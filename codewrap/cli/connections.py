@@ -189,7 +189,7 @@ def direct_host(access: Access, user: str, deliver: Deliver) -> HostParts:
 
     authorizer = SecretAuthorizer(access.credentials, access.master_key, member_of(user, "host"))
     publisher = PusherPublisher(access.credentials, access.api, event_bytes=access.event_bytes)
-    subscriber = PysherSubscriber(access.ws, authorizer, deliver)
+    subscriber = PysherSubscriber(access.ws, authorizer, deliver, sign_in=True)
     limits = BrokerLimits(event_bytes=access.event_bytes)
     interval_s = input_interval_s(PUSHER_CLIENT_EVENTS_PER_S if access.hosted else None)
     return HostParts(publisher, subscriber, KnownSecrets(authorizer), limits, interval_s)
@@ -257,7 +257,8 @@ def direct_viewer(access: Access, user: str, role: str, deliver: Deliver) -> Vie
     from codewrap.transport.subscribe import PysherSubscriber
 
     authorizer = SecretAuthorizer(access.credentials, access.master_key, member_of(user, role, access.user))
-    subscriber = PysherSubscriber(access.ws, authorizer, deliver)
+    # A broker that is told to end users' connections ends those of nobody in particular as well.
+    subscriber = PysherSubscriber(access.ws, authorizer, deliver, sign_in=access.user is None)
     interval_s = input_interval_s(PUSHER_CLIENT_EVENTS_PER_S if access.hosted else None)
     return ViewerParts(subscriber, functools.partial(_publish_once, access), access.ws.url, interval_s)
 

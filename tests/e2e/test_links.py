@@ -171,6 +171,19 @@ def test_who_is_revoked_while_attached_is_shown_out_with_one_line(
     shell.shows("\non-42\n")
 
 
+@pytest.mark.parametrize("kind", ["hub", pytest.param("soketi", marks=pytest.mark.soketi)])
+def test_who_is_attached_when_their_link_expires_is_shown_out(kind: str, request: pytest.FixtureRequest) -> None:
+    stage: Stage = request.getfixturevalue("stage" if kind == "hub" else "stage_before_soketi")
+    shell = stage.session()
+    guest = stage.guest.attach(stage.link("--expires", "8s"))
+    guest.expect(JOINED)
+    assert guest.status() == 255
+    guest.is_as_it_was()
+    assert "this token has expired" in guest.output.data.decode()
+    shell.send("echo on-$((6 * 7))\r")
+    shell.shows("\non-42\n")
+
+
 def test_the_token_is_in_no_argument_list_and_no_environment(stage: Stage) -> None:
     stage.session()
     link = stage.link()
