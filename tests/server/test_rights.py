@@ -64,16 +64,20 @@ def test_every_kind_of_channel_and_every_endpoint_has_its_row() -> None:
 
 
 @pytest.mark.parametrize(("what", "role", "cell"), [(row.what, role, row.may[role]) for row in CHANNELS for role in Role])
-def test_a_channel_is_authorized_exactly_where_the_table_says_so(what: str, role: Role, cell: str) -> None:
+@pytest.mark.parametrize("hosts", ["alice", "bob", None])
+def test_a_channel_is_authorized_exactly_where_the_table_says_so(what: str, role: Role, cell: str, hosts: str | None) -> None:
     async def scenario(server: ServeAuth) -> int:
         headers = await server.token_of("alice", role.value)
+        if hosts is not None:
+            await server.client.post_json("/api/sessions", {"sessionId": "build"}, await server.token_of(hosts, "host"))
         found = re.search("`(.+)`", what)
         assert found is not None
         # As host, the most that anybody can ask to be: what the token does not allow is not played.
         asked = {"socket_id": "1.2", "channel_name": f"{found[1]}build", "role": "host"}
         return (await server.stranger.post_form("/pusher/auth", headers, **asked)).status
 
-    assert ServeAuth().run(scenario) == (200 if cell == "yes" else 403)
+    allowed = cell == "yes" or (cell == "own" and hosts != "bob")
+    assert ServeAuth().run(scenario) == (200 if allowed else 403)
 
 
 @pytest.mark.parametrize(("what", "role", "cell"), CELLS)

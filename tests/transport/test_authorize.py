@@ -61,9 +61,7 @@ class TestSecretAuthorizer:
         assert signed.grant == grants.make_grant(base_key, WRITER, 1900)
         assert signed.shared_secret is None
 
-    @pytest.mark.parametrize(
-        "channel", ["private-command-a", "private-input-", "private-encrypted-input-a", "presence-a"]
-    )
+    @pytest.mark.parametrize("channel", ["private-command-a", "private-input-", "private-encrypted-input-a", "presence-a"])
     def test_no_other_channel_brings_a_grant(self, channel: str) -> None:
         assert granter(b"m" * 32).authorize(channel, SOCKET).grant is None
 

@@ -90,7 +90,7 @@ class Running:
         self._heard: list[Message] = []
         self.publisher = WaitedPublisher()
         self.subscriber = ScriptedSubscriber()
-        plan = UplinkPlan("s", "run", encrypted=False, read_only=False, answers_queries=False)
+        plan = UplinkPlan("s", "run", encrypted=False, read_only=False, answers_queries=False, keyless=True)
         self.session = UplinkSession(plan, HostSocket(self.ours), log.follower, driver.wake)
         self.subscriber.deliver = self.session.deliver
         composer = Composer("run", log.follower, None, Size(24, 80), BrokerLimits(), sealed=False)

@@ -37,9 +37,7 @@ class Bench:
         self.doubts = 0
         self.now_s = float(NOW)
 
-    def path(
-        self, *, encrypted: bool = True, read_only: bool = False, keyless: bool = False, began_at: float = 0.0
-    ) -> InputPath:
+    def path(self, *, encrypted: bool = True, read_only: bool = False, keyless: bool = False, began_at: float = 0.0) -> InputPath:
         plan = UplinkPlan("s", "epoch", encrypted, read_only, answers_queries=False, keyless=keyless, began_at=began_at)
         return InputPath(plan, HostSocket(self.ours), self._secret, lambda: self.now_s, self._doubt)
 
@@ -254,9 +252,7 @@ def test_posted_input_that_somebody_kept_is_dropped(bench: Bench, writer: str) -
 
 
 @pytest.mark.parametrize(("before_s", "heard"), [(0.001, False), (0.0, True)])
-def test_what_was_posted_to_an_earlier_run_of_this_name_is_not_for_this_one(
-    bench: Bench, before_s: float, heard: bool
-) -> None:
+def test_what_was_posted_to_an_earlier_run_of_this_name_is_not_for_this_one(bench: Bench, before_s: float, heard: bool) -> None:
     began_at = NOW - 5.5
     made_ms = round((began_at - before_s) * 1000)
     posted = Input(frames.ANY_EPOCH, f"http-{made_ms}-{'0a' * 16}", 0, b"make\n")

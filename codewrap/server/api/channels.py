@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from codewrap.errors import RemoteProtocolError
 from codewrap.protocol.channels import parse_channel, printable
-from codewrap.protocol.roles import Act
+from codewrap.protocol.roles import Act, Role
 from codewrap.server.authorize import ChannelRequest
 from codewrap.server.identity import Identity
 from codewrap.server.metrics import channel_kind
@@ -50,7 +50,8 @@ class ChannelApi:
         try:
             session = _session_of(asked.channel)
             identity.require_session(session)
-            answer = self._service.signer.channel(identity.user, identity.role, asked, identity.expires_at)
+            held = await self._held(identity, session)
+            answer = self._service.signer.channel(identity.user, held, asked, identity.expires_at)
             await self._service.admit_socket(asked.socket_id, identity)
         except Refusal as refusal:
             why = refusal.message
@@ -61,6 +62,13 @@ class ChannelApi:
                 identity.user, identity.role, session=session, channel=shown, socket_id=printable(asked.socket_id, 40), why=why
             )
         return answer
+
+    async def _held(self, identity: Identity, session: str) -> Role:
+        """The most that somebody may be to ``session``: while one hosts it, others who may host are writers to it."""
+        if identity.role is not Role.HOST:
+            return identity.role
+        hosted = await self._service.registry.find(session)
+        return Role.HOST if hosted is None or hosted.owner == identity.user else Role.WRITER
 
     async def sign_in(self, request: Request) -> Response:
         identity = await self._service.identify(request, Act.SIGN_IN)
