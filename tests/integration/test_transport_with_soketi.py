@@ -123,10 +123,10 @@ def test_client_events_reach_the_others_with_the_senders_name(soketi: SoketiServ
 
 
 def test_client_events_that_are_switched_off_are_said_to_be(soketi_without_client_events: SoketiServer) -> None:
-    with on(soketi_without_client_events, "private-input-s") as (subscriber, deliveries):
-        assert subscriber.send("private-input-s", "client-input", "x")
+    with on(soketi_without_client_events, "private-command-s") as (subscriber, deliveries):
+        assert subscriber.send("private-command-s", "client-input", "x")
         refused = deliveries.wait_for(ClientEventsRefused)
-        assert (refused.channel, refused.code) == ("private-input-s", 4301)
+        assert (refused.channel, refused.code) == ("private-command-s", 4301)
 
 
 def test_a_wrong_key_fails_for_good(soketi: SoketiServer) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Row, Table, case, create_engine, delete, event, func, make_url, select, update
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql.expression import ColumnElement
 
@@ -36,6 +38,7 @@ from codewrap.server.stores.transactions import FLEETING, READING, Transactions
 T = TypeVar("T")
 PURGE_EVERY_S = 60.0  # what nobody lists (claims, counters) is removed that often
 SQLITE_WAITS_S = 1.5  # for another process that writes
+WAL_TRIES, WAL_AGAIN_S = 50, 0.02
 POSTGRESQL_CONNECTIONS = 4
 POSTGRESQL_SETTINGS = {
     "connect_timeout": 2,  # the least that libpq knows
@@ -85,8 +88,22 @@ def postgresql_store(text: str, where: str, hidden: tuple[str, ...]) -> SqlStore
 def _prepare_sqlite(line: DBAPIConnection, _record: object) -> None:
     line.isolation_level = None  # sqlite3 begins nothing by itself: _begin_sqlite does
     cursor = line.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.close()
+    try:
+        _use_wal(cursor)
+    finally:
+        cursor.close()
+
+
+def _use_wal(cursor: DBAPICursor) -> None:
+    """Of two that turn a new file to WAL at once one is refused without being made to wait, whatever its time-out says."""
+    for left in reversed(range(WAL_TRIES)):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not left or "locked" not in str(error):
+                raise
+            time.sleep(WAL_AGAIN_S)
 
 
 def _begin_sqlite(connection: Connection) -> None:
