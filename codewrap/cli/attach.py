@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gc
 import os
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from codewrap.cli.connections import ViewerParts
     from codewrap.transport.base import Deliver
     from codewrap.transport.lane import Lane
+
+CHALLENGE_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ class Attachment:
         self._way = way
         self._detach_keys = parse_detach_keys(options.detach_keys)
         self._predict = parse_predict(options.predict)
+        self._challenge = base64.urlsafe_b64encode(os.urandom(CHALLENGE_BYTES)).decode("ascii")
         self._record: SessionRecord | None = None
         if isinstance(way, Gateway):
             return
@@ -149,6 +153,7 @@ class Attachment:
                 raw=self._options.raw,
                 allow_clipboard=self._options.allow_clipboard,
                 endpoint=parts.endpoint,
+                challenge=self._challenge,
                 input_interval_s=parts.input_interval_s,
                 predict=self._predict,
             )
@@ -187,18 +192,18 @@ class Attachment:
     def _connect(self, deliver: Deliver) -> ViewerParts:
         from codewrap.cli import connections
 
-        user = environment.user_name(self._here.values)
         role = "viewer" if self._read_only else "writer"
+        viewer = connections.ViewerName(environment.user_name(self._here.values), role, self._challenge)
         record, settings = self._record, self._way
         if isinstance(settings, Gateway):
-            return connections.gateway_viewer(settings, self._name, user, role, deliver)
+            return connections.gateway_viewer(settings, self._name, viewer, deliver)
         if record is not None and record.hub is not None:
-            return connections.direct_viewer(connections.Access.to_hub(record.hub), user, role, deliver)
+            return connections.direct_viewer(connections.Access.to_hub(record.hub), viewer, deliver)
         mode = Mode(record.mode) if record is not None else settings.mode
         if mode is Mode.GATEWAY and settings.gateway is not None:
-            return connections.gateway_viewer(settings.gateway, self._name, user, role, deliver)
+            return connections.gateway_viewer(settings.gateway, self._name, viewer, deliver)
         if settings.broker is not None:
-            return connections.direct_viewer(connections.Access.to_broker(settings.broker), user, role, deliver)
+            return connections.direct_viewer(connections.Access.to_broker(settings.broker), viewer, deliver)
         if record is not None:
             raise SessionNotFound(self._name, f"it goes over {record.endpoint}, and that server is not configured here")
         raise SessionNotFound(

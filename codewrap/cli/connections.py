@@ -19,7 +19,7 @@ from codewrap.config import PUSHER_CLIENT_EVENTS_PER_S, Broker, Gateway
 from codewrap.errors import AuthError, CodewrapError, RemoteProtocolError, TransportError
 from codewrap.protocol import channels, frames
 from codewrap.protocol.pacing import BrokerLimits
-from codewrap.protocol.roles import TAKES_CLIENT_OUTPUT
+from codewrap.protocol.roles import CHALLENGE, TAKES_CLIENT_OUTPUT
 from codewrap.transport.base import (
     AppCredentials,
     Authorization,
@@ -61,6 +61,15 @@ class HostParts:
     """Seconds between two client events that the broker takes; None: publishing is as quick."""
     end: Callable[[], None] = lambda: None
     """To be called when the session is over and told."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerName:
+    """What a viewer shows of itself: ``user`` to people, ``role`` ("viewer" or "writer"), ``challenge`` to the host."""
+
+    user: str
+    role: str
+    challenge: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +121,20 @@ class Access:
         )
 
 
-def member_of(user: str, role: str, user_id: str | None = None) -> Callable[[str], tuple[str, dict[str, object]]]:
+def member_of(
+    user: str, role: str, user_id: str | None = None, challenge: str = ""
+) -> Callable[[str], tuple[str, dict[str, object]]]:
     """Who a socket is on the presence channel: one member for each socket, so that leaving and coming back are seen.
 
-    ``user`` is the name to show, and with ``user_id`` None also who it is.
+    ``user`` is the name to show, and with ``user_id`` None also who it is. ``challenge`` is a viewer's (`roles.CHALLENGE`).
     """
     known_as = _user_id(user_id or user)
 
     def member(socket_id: str) -> tuple[str, dict[str, object]]:
         suffix = hashlib.sha256(socket_id.encode()).hexdigest()[:12]
         info: dict[str, object] = {"name": channels.printable(user, 60), "role": role, TAKES_CLIENT_OUTPUT: True}
+        if challenge:
+            info[CHALLENGE] = challenge
         return f"{known_as}.{suffix}", info
 
     return member
@@ -251,12 +264,13 @@ class GatewayPublisher:
         return self._publisher
 
 
-def direct_viewer(access: Access, user: str, role: str, deliver: Deliver) -> ViewerParts:
+def direct_viewer(access: Access, viewer: ViewerName, deliver: Deliver) -> ViewerParts:
     """For a broker whose secret is here, or an embedded hub."""
     from codewrap.transport.authorize import SecretAuthorizer
     from codewrap.transport.subscribe import PysherSubscriber
 
-    authorizer = SecretAuthorizer(access.credentials, access.master_key, member_of(user, role, access.user))
+    member = member_of(viewer.user, viewer.role, access.user, viewer.challenge)
+    authorizer = SecretAuthorizer(access.credentials, access.master_key, member)
     # A broker that is told to end users' connections ends those of nobody in particular as well.
     subscriber = PysherSubscriber(access.ws, authorizer, deliver, sign_in=access.user is None)
     interval_s = input_interval_s(PUSHER_CLIENT_EVENTS_PER_S if access.hosted else None)
@@ -278,7 +292,7 @@ def _publish_once(access: Access, event: Event) -> None:
         publisher.close()
 
 
-def gateway_viewer(gateway: Gateway, session: str, user: str, role: str, deliver: Deliver) -> ViewerParts:
+def gateway_viewer(gateway: Gateway, session: str, viewer: ViewerName, deliver: Deliver) -> ViewerParts:
     """For a `serve-auth`. Raises AuthError or TransportError when it cannot be asked now."""
     from codewrap.transport.authorize import HttpAuthorizer
     from codewrap.transport.gateway import GatewayClient
@@ -286,7 +300,7 @@ def gateway_viewer(gateway: Gateway, session: str, user: str, role: str, deliver
 
     client = GatewayClient(gateway.url, gateway.token)
     found = client.config()
-    authorizer = HttpAuthorizer(gateway.url, gateway.token, role=role, name=user)
+    authorizer = HttpAuthorizer(gateway.url, gateway.token, role=viewer.role, name=viewer.user, challenge=viewer.challenge)
     subscriber = PysherSubscriber(found.broker, authorizer, deliver, sign_in=True)
     interval_s = input_interval_s(found.client_events_per_s)
     return ViewerParts(subscriber, functools.partial(_send_by_gateway, client, session), gateway.url, interval_s)

@@ -23,6 +23,7 @@ VERSION = 1
 MAX_OFFSET = 1 << 53  # JSON numbers stay exact in every client's language up to here
 MAX_SCREEN_PARTS = 200
 KEY_BYTES = 32  # RFC 8032, 5.1.5: an Ed25519 public key
+MAX_ANSWERS = 16  # challenges that one frame answers
 # Of input whose sender cannot know the host's epoch (`POST /api/commands/input`). Its writer is used once and says when it was
 # made, "http-SECONDS-RANDOM", so that what a relay kept is not taken by a later run.
 ANY_EPOCH = "any"
@@ -56,7 +57,7 @@ class Screen:
 
     One that does not fit into an event comes in ``parts`` pieces, numbered by ``part`` from 0, all at the same offset.
     ``plain``: the session has no terminal; ``data`` is the end of its output and ``size`` means nothing. ``resizes`` counts
-    the size changes before it: of two screens at one offset that with more is the newer.
+    the size changes before it: of two screens at one offset that with more is the newer. ``answers``: as in `Beat`.
     """
 
     epoch: str
@@ -67,6 +68,7 @@ class Screen:
     parts: int = 1
     plain: bool = False
     resizes: int = 0
+    answers: tuple[str, ...] = ()
 
     event = "screen"
 
@@ -88,12 +90,14 @@ class Beat:
     """Where the session stands: all was said up to ``offset``, after ``resizes`` changes of size. Whoever is behind asks.
 
     ``key``: the public key (Ed25519, 32 bytes) that output is signed with where it comes as a client event; None: it never does.
+    ``answers``: challenges of viewers that this run has heard. Who finds its own knows that the run is of now, and no recording.
     """
 
     epoch: str
     offset: int
     resizes: int = 0
     key: bytes | None = None
+    answers: tuple[str, ...] = ()
 
     event = "beat"
 
@@ -174,12 +178,14 @@ class Resize:
 class Sync:
     """A viewer asks for what it lacks: from ``offset`` of ``epoch`` ("" where it has nothing yet).
 
-    ``want`` is "screen", "bytes", or "nothing": it leaves.
+    ``want`` is "screen", "bytes", or "nothing": it leaves. ``challenge``, where it is not "", is random: only a host that has
+    heard it can answer it (`Beat`).
     """
 
     epoch: str
     offset: int
     want: str
+    challenge: str = ""
 
     event = "sync"
 
@@ -223,12 +229,16 @@ def encode(frame: HostFrame | ViewerFrame | Control) -> str:
                 fields["plain"] = True
             if frame.resizes:
                 fields["resizes"] = frame.resizes
+            if frame.answers:
+                fields["answers"] = frame.answers
         case Resized():
             fields |= {"offset": frame.offset, **_size(frame.size), "resizes": frame.resizes}
         case Beat():
             fields |= {"offset": frame.offset, "resizes": frame.resizes}
             if frame.key is not None:
                 fields["key"] = base64.b64encode(frame.key).decode()
+            if frame.answers:
+                fields["answers"] = frame.answers
         case Acked():
             fields["acks"] = frame.acks
         case Notice():
@@ -248,6 +258,8 @@ def encode(frame: HostFrame | ViewerFrame | Control) -> str:
             fields |= {name: value for name, value in (("before", frame.before), ("signal", frame.signal)) if value is not None}
         case _:  # Sync; mypy sees to it that no other is left
             fields |= {"from": frame.offset, "want": frame.want}
+            if frame.challenge:
+                fields["challenge"] = frame.challenge
     return _to_json(fields)
 
 
@@ -266,11 +278,12 @@ def decode_host(text: str) -> HostFrame:
         case "screen":
             part, parts = fields.part()
             plain, resizes = fields.flag("plain"), fields.offset("resizes", default=0)
-            return Screen(fields.id("epoch"), fields.offset("offset"), fields.size(), fields.data(), part, parts, plain, resizes)
+            size, data, answers = fields.size(), fields.data(), fields.answers()
+            return Screen(fields.id("epoch"), fields.offset("offset"), size, data, part, parts, plain, resizes, answers)
         case "resize":
             return Resized(fields.id("epoch"), fields.offset("offset"), fields.size(), fields.offset("resizes"))
         case "beat":
-            return Beat(fields.id("epoch"), fields.offset("offset"), fields.offset("resizes"), fields.key())
+            return Beat(fields.id("epoch"), fields.offset("offset"), fields.offset("resizes"), fields.key(), fields.answers())
         case "ack":
             return Acked(fields.id("epoch"), fields.acks(required=True))
         case "notice":
@@ -300,7 +313,7 @@ def decode_viewer(text: str) -> ViewerFrame:
             want = fields.text("want", 16)
             if want not in {"screen", "bytes", "nothing"}:
                 raise RemoteProtocolError("sync asks for neither screen, bytes nor nothing")
-            return Sync(fields.id("epoch", empty=True), fields.offset("from"), want)
+            return Sync(fields.id("epoch", empty=True), fields.offset("from"), want, fields.id("challenge", default=""))
     raise RemoteProtocolError("unknown type of frame")
 
 
@@ -429,6 +442,13 @@ class _Fields:
             if len(key) == KEY_BYTES:
                 return key
         raise RemoteProtocolError("key is not 32 bytes in base64")
+
+    def answers(self) -> tuple[str, ...]:
+        value = self._fields.get("answers", [])
+        good = isinstance(value, list) and len(value) <= MAX_ANSWERS
+        if good and all(isinstance(answer, str) and ID.fullmatch(answer) for answer in value):
+            return tuple(value)
+        raise RemoteProtocolError(f"answers is not a list of at most {MAX_ANSWERS} challenges")
 
     def part(self) -> tuple[int, int]:
         part, parts = self._fields.get("part", 0), self._fields.get("parts", 1)

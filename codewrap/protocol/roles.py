@@ -15,6 +15,8 @@ from codewrap.protocol.channels import ChannelRole
 MAX_NAME_CHARACTERS = 40
 # In a viewer's presence: it understands output that comes as a client event, signed by the host.
 TAKES_CLIENT_OUTPUT = "client_output"
+# And what it made up for this attachment: a host that has heard it can answer, a recording of one cannot.
+CHALLENGE = "challenge"
 # Pusher's rule for user ids is "as for channels"; without `.`, which stands before the socket's own part of a presence id.
 USER = re.compile(r"[A-Za-z0-9_=@,;-]{1,64}")
 

@@ -18,7 +18,8 @@ import pusher
 from codewrap.errors import RemoteProtocolError
 from codewrap.protocol import grants, sealing
 from codewrap.protocol.channels import ChannelRole, parse_channel, sealed_input_channel
-from codewrap.protocol.roles import TAKES_CLIENT_OUTPUT, Role, is_user, may_subscribe, played, shown_name
+from codewrap.protocol.frames import ID
+from codewrap.protocol.roles import CHALLENGE, TAKES_CLIENT_OUTPUT, Role, is_user, may_subscribe, played, shown_name
 from codewrap.server.refusals import bad_request, forbidden
 from codewrap.transport.base import AppCredentials
 
@@ -35,6 +36,7 @@ class ChannelRequest:
     role: str | None = None
     name: str | None = None
     client_output: str | None = None
+    challenge: str | None = None
 
 
 class Signer:
@@ -111,6 +113,8 @@ def _member(user: str, role: Role, socket_id: str, asked: ChannelRequest) -> dic
     info: dict[str, object] = {"name": shown_name(asked.name or "", user), "role": role.value}
     if asked.client_output == "1":
         info[TAKES_CLIENT_OUTPUT] = True
+    if asked.challenge is not None and ID.fullmatch(asked.challenge):
+        info[CHALLENGE] = asked.challenge
     return {"user_id": presence_id(user, socket_id), "user_info": info}
 
 

@@ -80,6 +80,7 @@ SCHEMAS: dict[str, Schema] = {
             "role": {"enum": ["viewer", "writer", "host"], "description": "What to be; writer where it is missing."},
             "name": {"type": "string", "description": "How to be shown to others."},
             "client_output": {"enum": ["1"], "description": "Output that comes as a signed client event is understood."},
+            "challenge": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "Random; for the host to answer."},
         },
         closed=False,
     ),

@@ -16,6 +16,7 @@ from codewrap.errors import AuthError, RemoteProtocolError, TransportError
 from codewrap.protocol import grants
 from codewrap.protocol.channels import ChannelRole, parse_channel, sealed_input_channel
 from codewrap.protocol.grants import Grant
+from codewrap.protocol.roles import CHALLENGE
 from codewrap.protocol.sealing import KEY_BYTES, shared_secret
 from codewrap.transport.base import AppCredentials, Authorization
 from codewrap.transport.origin import Origin
@@ -92,12 +93,18 @@ class SecretAuthorizer:
 
 
 class HttpAuthorizer:
-    """Asks `serve-auth` at ``url``. ``role`` and ``name`` are what this viewer wants to be and be called."""
+    """Asks `serve-auth` at ``url``. ``role`` and ``name`` are what this viewer wants to be and be called.
 
-    def __init__(self, url: str, token: str, *, role: str, name: str, timeout_s: float = AUTH_TIMEOUT_S) -> None:
+    ``challenge`` is to be shown to the session's host (`roles.CHALLENGE`); "" for none.
+    """
+
+    def __init__(
+        self, url: str, token: str, *, role: str, name: str, challenge: str = "", timeout_s: float = AUTH_TIMEOUT_S
+    ) -> None:
         self._token = check_token(token)
         self._role = role
         self._name = name
+        self._challenge = {CHALLENGE: challenge} if challenge else {}
         self._web = WebClient(Origin.parse(url), timeout_s=timeout_s)
 
     def authorize(self, channel: str, socket_id: str) -> Authorization:
@@ -122,7 +129,8 @@ class HttpAuthorizer:
         self._web.close()
 
     def _ask(self, path: str, **fields: str) -> dict[str, object]:
-        form = urllib.parse.urlencode({**fields, "role": self._role, "name": self._name, "client_output": "1"})
+        ours = {"role": self._role, "name": self._name, "client_output": "1", **self._challenge}
+        form = urllib.parse.urlencode({**fields, **ours})
         headers = {"Content-Type": _FORM, "Authorization": f"Bearer {self._token}"}
         answer = self._web.request("POST", path, form.encode("ascii"), headers)
         if answer.status != 200:

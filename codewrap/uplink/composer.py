@@ -14,6 +14,7 @@ from codewrap.protocol import frames, pacing
 from codewrap.protocol.frames import Acked, Beat, Ended, HostFrame, Notice, Output, Resized, Screen
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.stream import REPLAY_BYTES
+from codewrap.uplink.challenges import Challenges
 from codewrap.uplink.follower import LogFollower, Piece
 
 # A terminal viewer that lacks more than this gets a screen: it could not read what rushes by.
@@ -114,6 +115,7 @@ class Composer:
         self._acks_told: dict[str, int] = {}
         self._ack_due_s: float | None = None
         self._notices: list[Notice] = []
+        self.challenges = Challenges()
         self.end_said = False
         """The end has left, after everything else."""
         self._end_again_s = self._end_wait_s = 0.0
@@ -136,6 +138,7 @@ class Composer:
             self._beats = _Beats()
             self._acks.clear()
             self._ack_due_s = None
+            self.challenges.clear()
 
     def want_screen(self, *, joined: bool = False) -> None:
         """Somebody is new, or lost the thread."""
@@ -243,7 +246,8 @@ class Composer:
         return not self.watchers or self._news_wait_s(now_s) is None
 
     def _news_wait_s(self, now_s: float) -> float | None:
-        if self._screen_wanted or self._replays or self._beat_wanted or self._notices or self._sizes_due():
+        asked = self._screen_wanted or self._replays or self._beat_wanted or self.challenges
+        if asked or self._notices or self._sizes_due():
             return 0.0
         ended = self._follower.ending is not None and not self.end_said
         if self._too_far_behind() and not ended:
@@ -268,9 +272,11 @@ class Composer:
         self._say_acknowledgements(batch, now_s)
         if self._screen_wanted or self._too_far_behind():
             self._say_screen(batch)
+            self._say_answers(batch)  # where there were too many for it
             self._flood_screen_due_s = now_s + FLOOD_SCREEN_INTERVAL_S
         else:
-            batch.live = not self._notices and not self._size_news
+            batch.live = not self._notices and not self._size_news and not self.challenges
+            self._say_answers(batch)
             self._say_sizes(batch)
             self._say_live(batch)
         for notice in self._notices:  # behind the output, which would scroll it away
@@ -291,6 +297,12 @@ class Composer:
 
     def _say(self, batch: Batch, frame: HostFrame) -> None:
         batch.texts.append((frame.event, frames.encode(frame)))
+
+    def _say_answers(self, batch: Batch) -> None:
+        """Ahead of what those who asked will not take before."""
+        while self.challenges:
+            self._say(batch, Beat(self._epoch, batch.live_to, self._sizes_seen, self.key, self.challenges.take()))
+            self._beat_wanted = False
 
     def _say_acknowledgements(self, batch: Batch, now_s: float) -> None:
         if not self._acks:
@@ -338,11 +350,14 @@ class Composer:
 
     def _say_fitting(self, batch: Batch, snapshot: Callable[[int], bytes], scrollback: tuple[int, ...]) -> None:
         """A screen that fits into an event, with as much of the past as fits; at worst in several parts."""
+        answers = self.challenges.take()
         for lines in scrollback:
-            text = self._screen_text(snapshot(lines), batch.live_to)
+            text = self._screen_text(snapshot(lines), batch.live_to, answers=answers)
             if self._fits(text):
                 batch.texts.append((Screen.event, text))
                 return
+        if answers:
+            self._say(batch, Beat(self._epoch, batch.live_to, self._sizes_seen, self.key, answers))
         self._say_in_parts(batch, snapshot(0), batch.live_to)
 
     def _say_in_parts(self, batch: Batch, data: bytes, offset: int) -> None:
@@ -355,9 +370,9 @@ class Composer:
                 return
             size = size * 2 // 3
 
-    def _screen_text(self, data: bytes, offset: int, part: int = 0, parts: int = 1) -> str:
+    def _screen_text(self, data: bytes, offset: int, part: int = 0, parts: int = 1, answers: tuple[str, ...] = ()) -> str:
         plain = self._screen is None
-        return frames.encode(Screen(self._epoch, offset, self._size, data, part, parts, plain, self._sizes_seen))
+        return frames.encode(Screen(self._epoch, offset, self._size, data, part, parts, plain, self._sizes_seen, answers))
 
     def _fits(self, text: str) -> bool:
         return len(text.encode()) <= self._plain_limit
@@ -408,9 +423,8 @@ class Composer:
         start, end = at, _ = self._replays[0]
         held = self._follower.start
         if at < held:
-            lost = (at, min(held, end))
-            self._say(batch, Notice(self._epoch, at, "gap", "this output is no longer held", lost))
-            at = held
+            self._say(batch, Notice(self._epoch, at, "gap", "this output is no longer held", (at, held)))
+            at = min(held, end)
         for piece in self._follower.pieces(at, end, PIECE_BYTES):
             if self._is_full(batch):
                 break

@@ -18,6 +18,7 @@ from codewrap.protocol import channels, frames, sealing
 from codewrap.protocol.frames import Sync
 from codewrap.protocol.hostlink import Kind, Message
 from codewrap.protocol.pacing import MAX_BATCH
+from codewrap.protocol.roles import CHALLENGE
 from codewrap.transport.base import (
     ClientEventsRefused,
     ConnectionState,
@@ -310,6 +311,7 @@ class UplinkSession:
                     self._watchers.clear()
                     for member in members:
                         self._watchers.add(member.user_id, member.info)
+                        self._composer.challenges.add(member.info.get(CHALLENGE))
                     self._farewell.connected()
                     self._farewell.came(len(self._watchers.viewers))
                     self._counted(new=bool(self._watchers.viewers))
@@ -317,6 +319,7 @@ class UplinkSession:
                     self._mind_hosts()
                 case MemberAdded(member=member):
                     new = self._watchers.add(member.user_id, member.info)
+                    self._composer.challenges.add(member.info.get(CHALLENGE))
                     self._farewell.came(int(new))
                     self._counted(new=new)
                     self._spending.somebody_moved(self._clock(), came=True)
@@ -377,6 +380,7 @@ class UplinkSession:
             self._farewell.goodbye()
             return
         self._asked_s = self._clock()
+        self._composer.challenges.add(frame.challenge)
         if frame.want == "screen":  # who is not answered asks again, which costs more than the answer
             self._spending.hurry(self._clock())
         ours = frame.epoch == self._plan.epoch

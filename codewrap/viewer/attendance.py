@@ -37,7 +37,9 @@ class Attendance:
         self._hosts: set[str] = set()
         self._ready_s: float | None = None
         self.answered = False
-        """The host has said something that we could open. Set by who hears it."""
+        """The host has said something that we could open, and has answered our challenge. Set by who hears it."""
+        self.recorded = False
+        """Something was said that we could open, by no host that answers. Set by who hears it."""
 
     def ready(self, members: Iterable[Member], now_s: float) -> None:
         """We are on the presence channel, with these."""
@@ -75,7 +77,9 @@ class Attendance:
         self._link.host_is(bool(self._hosts), now_s)
         if not self.answered and now_s - self._ready_s > (NO_ANSWER_S if self._hosts else NO_HOST_S):
             advice = "nobody runs it"
-            if self._hosts and self._encrypted:
+            if self.recorded:
+                advice = "what comes from this server does not answer: it may be a recording of an earlier session"
+            elif self._hosts and self._encrypted:
                 advice = "it has another master key than this viewer, or was started with --no-encrypt"
             return Departure(EXIT_NOT_ATTACHED, f"no answer from session {self._session}: {advice}")
         if self._link.host_away_s(now_s) > HOST_GONE_S:

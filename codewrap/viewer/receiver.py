@@ -1,5 +1,8 @@
 """What a viewer makes of the host's frames: bytes in order, screens, gaps, the end. Pure; the caller brings the time.
 
+It hears one run of the session, and only once that has answered the viewer's challenge: keys follow from a session's name, so
+whatever an earlier run of the name said can be opened too, and a relay may have kept it.
+
 A viewer is always either complete or told what it lacks. On a terminal a screen closes any gap; without one (`attach > file`)
 bytes are asked for until they have come, or the host says that they are no longer held.
 """
@@ -20,7 +23,7 @@ GAP_PATIENCE_S = 0.15
 FIRST_SCREEN_PATIENCE_S = 0.5
 REPEAT_S = 1.0
 MOST_REPEAT_S = 8.0  # each request is a message to pay for: a host that says nothing is asked ever more rarely
-MAX_PAST_EPOCHS = 16
+MAX_PAST_EPOCHS = 1000
 # A reader asks for more when so much of an answer is still to come: the host need not wait for the question.
 ASK_AHEAD_BYTES = REPLAY_BYTES // 2
 
@@ -92,12 +95,55 @@ class Over:
 Effect = Show | ShowScreen | ShowSize | Gap | NewRun | Confirmed | Told | Over
 
 
-class Receiver:
-    """One attachment's view of the output. ``wants_bytes``: every byte matters, screens do not."""
+class _Doubt:
+    """Whether the run that is heard is still the one of now: another was heard, which may be a newer or a recording.
 
-    def __init__(self, *, wants_bytes: bool) -> None:
+    Both are asked by one request, ever more rarely while nothing but the other is heard.
+    """
+
+    def __init__(self) -> None:
+        self._wait_s = GAP_PATIENCE_S
+        self._since_s: float | None = None
+        self._asked_s = float("-inf")
+
+    @property
+    def stands(self) -> bool:
+        """It has not been answered."""
+        return self._since_s is not None
+
+    def heard(self, now_s: float) -> None:
+        """Somebody else spoke."""
+        if self._since_s is None:
+            self._since_s = now_s
+
+    def asked(self, now_s: float) -> None:
+        """Whoever is there answers now."""
+        if self._since_s is not None:
+            self._asked_s, self._wait_s = now_s, min(max(REPEAT_S, 2 * self._wait_s), MOST_REPEAT_S)
+
+    def answered(self) -> None:
+        """The run that is heard is there."""
+        self._since_s = None
+
+    def wait_s(self, now_s: float) -> float | None:
+        """Seconds until it is time to ask; None without doubt."""
+        if self._since_s is None:
+            return None
+        return max(0.0, max(self._since_s + GAP_PATIENCE_S, self._asked_s + self._wait_s) - now_s)
+
+
+class Receiver:
+    """One attachment's view of the output. ``wants_bytes``: every byte matters, screens do not.
+
+    ``challenge`` is random, and this attachment's own (`roles.CHALLENGE`).
+    """
+
+    def __init__(self, challenge: str, *, wants_bytes: bool) -> None:
         self.wants_bytes = wants_bytes
+        self.challenge = challenge
         self.epoch = ""
+        """Of the run that is heard; "" until one has answered."""
+        self._doubt = _Doubt()
         self.last_heard_s: float | None = None
         self._begun = wants_bytes
         self._incoming = Incoming()
@@ -129,6 +175,11 @@ class Receiver:
         return self._begun
 
     @property
+    def unsure(self) -> bool:
+        """No run has answered yet, or another than the one that is heard has spoken: a request is to carry the challenge."""
+        return not self.epoch or self._doubt.stands
+
+    @property
     def ended(self) -> Ended | None:
         """The end as the host told it, though bytes before it may still be missing."""
         return self._ended
@@ -143,13 +194,18 @@ class Receiver:
             self._asked_s = None
 
     def receive(self, frame: HostFrame, now_s: float) -> Iterator[Effect]:
-        """What follows from ``frame``."""
+        """What follows from ``frame``; nothing where it is not of the run that is heard, or answers for another."""
         if frame.epoch in self._past_epochs:
             return
+        if frame.epoch != self.epoch:
+            if not self._is_answer(frame):
+                self._doubt.heard(now_s)
+                return
+            yield from self._new_epoch(frame)
+        elif self._is_answer(frame):
+            self._doubt.answered()
         self.last_heard_s = now_s
         self._repeat_s = REPEAT_S
-        if frame.epoch != self.epoch:
-            yield from self._new_epoch(frame)
         before = self.offset
         match frame:
             case Output():
@@ -176,6 +232,7 @@ class Receiver:
         wait_s = self.wait_s(now_s)
         if wait_s is None or wait_s > 0:
             return None
+        self._doubt.asked(now_s)
         if self._asked_s is not None and self._asked_from == self.offset:
             self._repeat_s = min(2 * self._repeat_s, MOST_REPEAT_S)
         self._asked_s, self._asked_from = now_s, self.offset
@@ -185,6 +242,10 @@ class Receiver:
 
     def wait_s(self, now_s: float) -> float | None:
         """Seconds until `ask` has something; None while nothing is missing."""
+        waits = (self._missing_wait_s(now_s), self._doubt.wait_s(now_s) if self.epoch else None)
+        return min((wait_s for wait_s in waits if wait_s is not None), default=None)
+
+    def _missing_wait_s(self, now_s: float) -> float | None:
         if self._begun and self._behind_since_s is None:
             return None
         due_s = now_s if not self._begun or self._behind_since_s is None else self._behind_since_s + GAP_PATIENCE_S
@@ -224,8 +285,12 @@ class Receiver:
             passed_by = self.wants_bytes and isinstance(frame, Screen)  # nobody will send these bytes unasked
             self._behind_since_s = now_s - (GAP_PATIENCE_S if passed_by else 0.0)
 
+    def _is_answer(self, frame: HostFrame) -> bool:
+        return isinstance(frame, Screen | Beat) and self.challenge in frame.answers
+
     def _new_epoch(self, frame: HostFrame) -> Iterator[Effect]:
         known = bool(self.epoch)
+        self._doubt = _Doubt()
         if known:
             self._past_epochs.append(self.epoch)
         self.epoch = frame.epoch

@@ -79,6 +79,8 @@ class ViewerPlan:
     raw: bool
     allow_clipboard: bool
     endpoint: str
+    challenge: str
+    """Random, and told to the session's host by the subscriber (`roles.CHALLENGE`)."""
     input_interval_s: float = 0.0
     predict: Predict = Predict.NEVER
 
@@ -107,7 +109,7 @@ class ViewerSession:
         self._stdout, self._stderr = Sink(1), Sink(2)
         self._screen = TerminalScreen(self._stdout, size, raw=plan.raw, allow_clipboard=plan.allow_clipboard)
         self._errors = ErrorStream(self._stderr, raw=plan.raw, allow_clipboard=plan.allow_clipboard)
-        self._receiver = Receiver(wants_bytes=not self._on_terminal)
+        self._receiver = Receiver(plan.challenge, wants_bytes=not self._on_terminal)
         can_type = self._on_terminal and not plan.read_only and not plan.raw
         self._echo = LocalEcho(plan.predict if can_type else Predict.NEVER, self._screen)
         self._words = StatusLine(plan.session, self._screen if self._on_terminal else None, self._stderr)
@@ -219,7 +221,8 @@ class ViewerSession:
             request = self._receiver.ask(now_s)
             if request is not None:
                 # Who has no screen to go on from is a stranger: by offset alone the host would answer with bytes, or nothing.
-                self._upstream.request(self._receiver.epoch if self._receiver.begun else "", *request)
+                challenge = self._receiver.challenge if self._receiver.unsure else ""
+                self._upstream.request(self._receiver.epoch if self._receiver.begun else "", *request, challenge)
         dropped = self._upstream.expire(now_s)
         if dropped:
             self._lost_bytes += dropped
@@ -280,8 +283,11 @@ class ViewerSession:
         if frame is None:
             self._receiver.doubt(now_s)
             return
-        self._attendance.answered = True
         self._said(frame, now_s)
+        if self._receiver.epoch:
+            self._attendance.answered = True
+        else:
+            self._attendance.recorded = True
 
     def _hear_lane(self, now_s: float) -> None:
         """Small output of a host on this machine, ahead of the same by the broker."""
@@ -290,13 +296,14 @@ class ViewerSession:
                 self._said(frame, now_s)
 
     def _said(self, frame: HostFrame, now_s: float) -> None:
-        self._link.heard()
         if not self._echo.active:
             self._take(self._receiver.receive(frame, now_s), now_s)
-            return
-        with self._screen.at_once():
-            self._take(self._receiver.receive(frame, now_s), now_s)
-            self._echo.look()
+        else:
+            with self._screen.at_once():
+                self._take(self._receiver.receive(frame, now_s), now_s)
+                self._echo.look()
+        if frame.epoch == self._receiver.epoch:
+            self._link.heard()
 
     def _take(self, effects: Iterable[Effect], now_s: float) -> None:
         for effect in effects:

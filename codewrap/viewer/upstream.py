@@ -152,9 +152,9 @@ class Upstream:
         self._mind_grant(now_s)
         self._tell_size(epoch)
 
-    def request(self, epoch: str, offset: int, want: str) -> None:
-        """Ask for a screen or for bytes from ``offset`` on."""
-        text = frames.encode(Sync(epoch, offset, want))
+    def request(self, epoch: str, offset: int, want: str, challenge: str) -> None:
+        """Ask for a screen or for bytes from ``offset`` on; whoever answers ``challenge`` as well is there now."""
+        text = frames.encode(Sync(epoch, offset, want, challenge))
         if self._client_events and self._subscriber.send(self._presence_channel, channels.EVENT_CLIENT_SYNC, text):
             return
         self._http.send(Event(self._presence_channel, channels.EVENT_SYNC, text))

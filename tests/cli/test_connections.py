@@ -98,12 +98,20 @@ def test_members_have_ids_that_brokers_take_and_one_for_each_socket(user: str) -
     assert str(info["name"]).isprintable()
 
 
+WRITER = connections.ViewerName("anna", "writer", "challenge")
+
+
+def test_a_viewer_shows_its_challenge_to_the_host() -> None:
+    assert member_of("anna", "writer", None, "q83v")("1.1")[1]["challenge"] == "q83v"
+    assert "challenge" not in member_of("anna", "host")("1.1")[1]
+
+
 def test_a_hosted_service_s_input_is_paced() -> None:
     broker = Broker("PUSHER", "1", "k", "s", "api", 443, "ws", 443, True)
     assert Access.to_broker(broker).hosted
-    assert connections.direct_viewer(Access.to_broker(broker), "anna", "writer", lambda _: None).input_interval_s > 0.1
+    assert connections.direct_viewer(Access.to_broker(broker), WRITER, lambda _: None).input_interval_s > 0.1
     hub = {"port": 7, "app_id": "1", "key": "k", "secret": "s", "master_key": "00" * 32}
-    assert connections.direct_viewer(Access.to_hub(hub), "anna", "writer", lambda _: None).input_interval_s == 0
+    assert connections.direct_viewer(Access.to_hub(hub), WRITER, lambda _: None).input_interval_s == 0
     assert Access.to_hub(hub).master_key == bytes(32)
 
 
@@ -115,7 +123,7 @@ def test_a_viewer_behind_a_gateway_types_no_faster_than_its_broker_takes(
     limits = {"event_bytes": 10_240, "client_events_per_s": per_second}
     config = json.dumps({"version": 1, "broker": told, "limits": limits, "encrypted": True})
     with WebServer(lambda _: answer(config, connection="close")) as server:
-        parts = connections.gateway_viewer(Gateway(server.url, "token"), "s", "anna", "writer", lambda _: None)
+        parts = connections.gateway_viewer(Gateway(server.url, "token"), "s", WRITER, lambda _: None)
     assert least_s <= parts.input_interval_s <= most_s
 
 

@@ -72,7 +72,7 @@ class Meeting:
         limits = BrokerLimits(event_bytes=self.randomness.choice((1024, 10_240, 100_000)))
         screen = Screen(SIZE) if pty else None
         self.composer = Composer("run", self.log.follower, screen, SIZE, limits, sealed=True)
-        self.receiver = Receiver(wants_bytes=not pty)
+        self.receiver = Receiver("challenge", wants_bytes=not pty)
         self.relay = Relay(self.randomness)
         self.shown = Screen(SIZE)
         self.heard: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
@@ -93,6 +93,7 @@ class Meeting:
     def viewer_comes(self) -> None:
         self.composer.watched_by(1)
         self.composer.want_screen()
+        self.composer.challenges.add(self.receiver.challenge)
         self.receiver.connected(self.now_s)
 
     def turn(self) -> None:
@@ -140,6 +141,8 @@ class Meeting:
         if request is None or self.randomness.random() < 0.1:
             return
         offset, want = request
+        if self.receiver.unsure:
+            self.composer.challenges.add(self.receiver.challenge)
         known = self.receiver.begun and self.receiver.epoch == "run"
         if want == "bytes":
             self.composer.want_bytes(offset if known else 0)

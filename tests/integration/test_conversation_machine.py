@@ -79,6 +79,7 @@ class Conversation(RuleBasedStateMachine):
         self.now_s = 1000.0
         self.has_ended = False
         self.spoken = 0
+        self.challenges = 0
 
     @initialize(
         on_pipes=st.booleans(),
@@ -153,9 +154,11 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: len(self.viewers) < 3)
     @rule(wants_bytes=st.booleans())
     def a_viewer_comes(self, wants_bytes: bool) -> None:
-        viewer = Viewer(Receiver(wants_bytes=wants_bytes or self.on_pipes))
+        self.challenges += 1
+        viewer = Viewer(Receiver(f"challenge-{self.challenges}", wants_bytes=wants_bytes or self.on_pipes))
         self.viewers.append(viewer)
         self.composer.watched_by(len(self.viewers))
+        self.composer.challenges.add(viewer.receiver.challenge)
         self.composer.want_screen(joined=True)
         viewer.receiver.connected(self.now_s)
 
@@ -171,6 +174,7 @@ class Conversation(RuleBasedStateMachine):
         viewer = self.viewers[which % len(self.viewers)]
         viewer.under_way.clear()
         viewer.receiver.connected(self.now_s)
+        self.composer.challenges.add(viewer.receiver.challenge)
         self.composer.want_screen(joined=True)
 
     @precondition(lambda self: any(viewer.under_way for viewer in self.viewers))
@@ -292,6 +296,8 @@ class Conversation(RuleBasedStateMachine):
         if request is None or lost:
             return
         offset, want = request
+        if viewer.receiver.unsure:
+            self.composer.challenges.add(viewer.receiver.challenge)
         known = viewer.receiver.begun and viewer.receiver.epoch == "run"
         if want == "bytes":
             self.composer.want_bytes(offset if known else 0)

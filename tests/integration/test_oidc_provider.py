@@ -290,7 +290,11 @@ def test_server_that_starts_before_its_provider_accepts_tokens_when_that_is_ther
     played(provider, scenario)
 
 
-@pytest.mark.parametrize("rubbish", ["<html>maintenance</html>", {"keys": "none"}, " " * (MAX_DOCUMENT_BYTES + 1), [1, 2]])
+@pytest.mark.parametrize(
+    "rubbish",
+    ["<html>maintenance</html>", {"keys": "none"}, " " * (MAX_DOCUMENT_BYTES + 1), [1, 2]],
+    ids=["html", "no-keys", "too-much", "list"],
+)
 def test_rubbish_in_place_of_keys_changes_nothing(provider: OidcProvider, rubbish: object) -> None:
     token = provider.id_token("alice")
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from codewrap.errors import RemoteProtocolError
 from codewrap.protocol import frames
 from codewrap.protocol.frames import (
+    MAX_ANSWERS,
     MAX_OFFSET,
     Acked,
     Beat,
@@ -52,14 +53,15 @@ ACKS = st.dictionaries(IDS, OFFSETS, max_size=5)
 SMALL = st.none() | st.integers(0, 255)
 RANGES = st.tuples(OFFSETS, OFFSETS).map(lambda pair: (min(pair), max(pair)))
 PARTS = st.tuples(st.integers(0, 199), st.integers(1, 200)).filter(lambda pair: pair[0] < pair[1])
-SCREENS = st.tuples(IDS, OFFSETS, SIZES, DATA, PARTS, st.booleans(), OFFSETS).map(
+ANSWERS = st.lists(IDS, max_size=MAX_ANSWERS).map(tuple)
+SCREENS = st.tuples(IDS, OFFSETS, SIZES, DATA, PARTS, st.booleans(), OFFSETS, ANSWERS).map(
     lambda drawn: Screen(*drawn[:4], *drawn[4], *drawn[5:])
 )
 HOST_FRAMES = st.one_of(
     st.builds(Output, IDS, OFFSETS, DATA, st.sampled_from(["stdout", "stderr"]), ACKS),
     SCREENS,
     st.builds(Resized, IDS, OFFSETS, SIZES, OFFSETS),
-    st.builds(Beat, IDS, OFFSETS, OFFSETS, st.none() | st.binary(min_size=32, max_size=32)),
+    st.builds(Beat, IDS, OFFSETS, OFFSETS, st.none() | st.binary(min_size=32, max_size=32), ANSWERS),
     st.builds(Acked, IDS, ACKS),
     st.builds(Notice, IDS, OFFSETS, st.text(max_size=32), st.text(max_size=500), st.none() | RANGES, st.just("") | IDS),
     st.builds(Ended, IDS, OFFSETS, SMALL, SMALL),
@@ -67,7 +69,7 @@ HOST_FRAMES = st.one_of(
 VIEWER_FRAMES = st.one_of(
     st.builds(Input, IDS, IDS, OFFSETS, DATA),
     st.builds(Resize, IDS, IDS, SIZES),
-    st.builds(Sync, IDS | st.just(""), OFFSETS, st.sampled_from(["screen", "bytes"])),
+    st.builds(Sync, IDS | st.just(""), OFFSETS, st.sampled_from(["screen", "bytes"]), st.just("") | IDS),
 )
 USERS = st.from_regex(r"[A-Za-z0-9_=@,;-]{1,64}", fullmatch=True)
 CONTROLS = st.one_of(
@@ -95,8 +97,9 @@ def built(vector: dict[str, Any]) -> HostFrame | ViewerFrame | Control:
         fields["key"] = bytes.fromhex(fields["key"]["hex"])
     if "size" in fields:
         fields["size"] = Size(**fields["size"])
-    if fields.get("missing"):
-        fields["missing"] = tuple(fields["missing"])
+    for name in ("missing", "answers"):
+        if fields.get(name):
+            fields[name] = tuple(fields[name])
     return KINDS[vector["kind"]](**fields)
 
 

@@ -115,6 +115,15 @@ def test_who_understands_output_in_client_events_is_known_to_the_host(asked: str
     assert json.loads(str(answer["channel_data"]))["user_info"] == {"name": "Ada", "role": "viewer", **told}
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"), [("q83v_-0t", {"challenge": "q83v_-0t"}), (None, {}), ("", {}), ("a b", {}), ("x" * 65, {})]
+)
+def test_a_viewer_s_challenge_is_passed_to_the_host(asked: str | None, told: dict[str, str]) -> None:
+    request = ChannelRequest(SOCKET, "presence-command-build", None, "Ada", challenge=asked)
+    answer = SIGNER.channel("alice", Role.VIEWER, request)
+    assert json.loads(str(answer["channel_data"]))["user_info"] == {"name": "Ada", "role": "viewer", **told}
+
+
 @pytest.mark.parametrize("name", [None, "", "\x00"])
 def test_whoever_gives_no_name_is_shown_by_the_user(name: str | None) -> None:
     answer = SIGNER.channel("alice", Role.VIEWER, ChannelRequest(SOCKET, "presence-command-build", None, name))

@@ -82,8 +82,8 @@ class TestSecretAuthorizer:
         assert signed[0].startswith(f"{DOCUMENTED.key}:")
 
 
-def asking(server: WebServer, **options: float) -> HttpAuthorizer:
-    return HttpAuthorizer(f"{server.url}/under", "hush-token", role="writer", name="anna & co", **options)
+def asking(server: WebServer, challenge: str = "", **options: float) -> HttpAuthorizer:
+    return HttpAuthorizer(f"{server.url}/under", "hush-token", role="writer", name="anna & co", challenge=challenge, **options)
 
 
 class TestHttpAuthorizer:
@@ -102,6 +102,13 @@ class TestHttpAuthorizer:
             "name": "anna & co",
             "client_output": "1",
         }
+
+    def test_a_challenge_is_shown_to_the_server(self) -> None:
+        with WebServer(lambda _: answer('{"auth":"k:s"}')) as server:
+            authorizer = asking(server, "q83v_-0t")
+            authorizer.authorize("presence-a", SOCKET)
+            authorizer.close()
+        assert dict(urllib.parse.parse_qsl(server.asked[0].body.decode()))["challenge"] == "q83v_-0t"
 
     def test_the_servers_channel_data_and_key_are_used(self) -> None:
         said = {"auth": "k:s", "channel_data": '{"user_id":"a"}', "shared_secret": base64.b64encode(b"s" * 32).decode()}

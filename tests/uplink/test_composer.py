@@ -296,6 +296,73 @@ def test_a_screen_larger_than_an_event_comes_in_parts(log: SessionLog) -> None:
     assert shown(*said) == direct.text()
 
 
+def challenged(host: Host, count: int) -> list[str]:
+    """So many viewers come at once, after all that is there."""
+    assert host.says() == []
+    challenges = [f"challenge-{number}" for number in range(count)]
+    host.composer.watched_by(count)
+    for challenge in challenges:
+        host.composer.challenges.add(challenge)
+    return challenges
+
+
+@pytest.mark.parametrize("pty", [True, False])
+def test_the_screen_for_those_who_come_answers_their_challenges_and_costs_no_more(log: SessionLog, pty: bool) -> None:
+    host = Host(log, pty=pty)
+    log.out(b"hello")
+    challenges = challenged(host, 3)
+    host.composer.want_screen(joined=True)
+    (screen,) = host.says_all()
+    assert isinstance(screen, ScreenFrame)
+    assert screen.answers == tuple(challenges)
+    log.out(b"more")
+    (more,) = host.says_all()
+    assert isinstance(more, Output)
+
+
+def test_a_screen_in_parts_comes_behind_the_answer(log: SessionLog) -> None:
+    host = Host(log, limits=BrokerLimits(event_bytes=1024))
+    log.out(b"".join(b"\x1b[38;2;%d;%d;%dm*" % tuple(noise(600)[n * 3 : n * 3 + 3]) for n in range(29 * 5)))
+    (challenge,) = challenged(host, 1)
+    host.composer.want_screen(joined=True)
+    first, *parts = host.says_all()
+    assert isinstance(first, Beat)
+    assert first.answers == (challenge,)
+    assert [part.parts for part in parts if isinstance(part, ScreenFrame)] == [len(parts)] * len(parts)
+    assert len(parts) > 1
+
+
+def test_more_challenges_than_a_frame_answers_are_answered_by_several(log: SessionLog) -> None:
+    host = Host(log)
+    challenges = challenged(host, frames.MAX_ANSWERS + 1)
+    host.composer.want_screen(joined=True)
+    screen, beat = host.says_all()
+    assert isinstance(screen, ScreenFrame)
+    assert isinstance(beat, Beat)
+    assert (*screen.answers, *beat.answers) == tuple(challenges)
+
+
+def test_who_wants_bytes_is_answered_ahead_of_them(log: SessionLog) -> None:
+    host = Host(log)
+    log.out(b"hello")
+    host.viewer_comes()
+    host.composer.challenges.add("challenge")
+    host.composer.want_bytes(0)
+    beat, replayed = host.says_all()
+    assert (beat, output([replayed], 0)) == (Beat("epoch", 5, answers=("challenge",)), b"hello")
+
+
+def test_a_challenge_alone_is_answered_at_once_and_by_nothing_that_may_be_lost(log: SessionLog) -> None:
+    host = Host(log)
+    host.viewer_comes()
+    host.composer.challenges.add("challenge")
+    assert host.wait_s() == 0.0
+    batch = host.composed()
+    host.composer.published(batch)
+    assert decoded(batch) == [Beat("epoch", 0, answers=("challenge",))]
+    assert not batch.live
+
+
 def test_a_size_comes_at_its_place_with_a_screen_drawn_for_it(log: SessionLog) -> None:
     host = Host(log)
     log.out(b"x" * 30)
@@ -531,12 +598,9 @@ def test_a_replay_of_what_is_no_longer_held_begins_with_the_gap(short_log: Sessi
     host.composer.want_bytes(10)
     notice, *_ = host.says_all()
     assert isinstance(notice, Notice)
-    assert notice.kind == "gap"
-    assert notice.missing is not None
-    assert notice.missing[0] == 10
-    host.composer.want_bytes(notice.missing[1])
-    said = host.says_all()
-    assert any(isinstance(frame, Output) or (isinstance(frame, Notice) and frame.missing) for frame in said)
+    assert (notice.kind, notice.missing) == ("gap", (10, short_log.follower.start))  # whole, however much was asked for
+    host.composer.want_bytes(short_log.follower.start)
+    assert output(host.says_all(), short_log.follower.start)
 
 
 # -- the end ---------------------------------------------------------------------------------------------------

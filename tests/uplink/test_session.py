@@ -12,11 +12,12 @@ import pytest
 
 from codewrap.errors import AuthError, TransportError
 from codewrap.protocol import channels, frames, grants, sealing
-from codewrap.protocol.frames import Acked, Ended, HostFrame, Input, Notice, Output, Sync
+from codewrap.protocol.frames import Acked, Beat, Ended, HostFrame, Input, Notice, Output, Sync
 from codewrap.protocol.frames import Screen as ScreenFrame
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Decoder, Kind, Message, encode
 from codewrap.protocol.pacing import BrokerLimits
+from codewrap.protocol.roles import CHALLENGE
 from codewrap.store.spent import read_spent
 from codewrap.terminal.emulator import Screen
 from codewrap.transport.base import (
@@ -200,6 +201,23 @@ def test_viewers_that_were_there_first_get_a_screen_when_we_come(bench: Bench) -
     bench.connects(ANNA, BOB)
     assert [type(frame) for frame in bench.published()] == [ScreenFrame]
     assert bench.heard(Kind.WATCHERS) == [Message(Kind.WATCHERS, {"count": 2})]
+
+
+def test_viewers_are_answered_what_only_a_run_of_now_can_know(bench: Bench) -> None:
+    bench.connects(Member("anna.1", {"role": "writer", CHALLENGE: "of-anna"}))
+    (screen,) = bench.published()
+    assert isinstance(screen, ScreenFrame)
+    bench.subscriber.tells(MemberAdded(PRESENCE, Member("bob.1", {"role": "viewer", CHALLENGE: "of-bob"})))
+    bench.steps()
+    (another,) = bench.published()
+    assert isinstance(another, ScreenFrame)
+    assert (screen.answers, another.answers) == (("of-anna",), ("of-bob",))
+    asked = frames.encode(Sync("run", 0, "bytes", "of-carl"))
+    bench.subscriber.tells(Received(PRESENCE, channels.EVENT_CLIENT_SYNC, asked))
+    bench.steps()
+    (beat,) = bench.published()
+    assert isinstance(beat, Beat)
+    assert beat.answers == ("of-carl",)
 
 
 def test_the_host_is_told_how_many_watch(bench: Bench) -> None:

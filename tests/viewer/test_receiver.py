@@ -28,13 +28,14 @@ from codewrap.viewer.receiver import (
 )
 
 SIZE = Size(rows=5, cols=20)
+CHALLENGE = "challenge"
 
 
 class Viewer:
     """A receiver and a clock turned by hand."""
 
     def __init__(self, *, wants_bytes: bool = False) -> None:
-        self.receiver = Receiver(wants_bytes=wants_bytes)
+        self.receiver = Receiver(CHALLENGE, wants_bytes=wants_bytes)
         self.now_s = 100.0
         self.receiver.connected(self.now_s)
 
@@ -54,7 +55,12 @@ def out(offset: int, data: bytes, stream: str = "stdout") -> Output:
 
 
 def screen(offset: int, data: bytes = b"screen", epoch: str = "e") -> Screen:
-    return Screen(epoch, offset, SIZE, data)
+    return Screen(epoch, offset, SIZE, data, answers=(CHALLENGE,))
+
+
+def answer(epoch: str = "e", offset: int = 0) -> Beat:
+    """A run proves that it is of now."""
+    return Beat(epoch, offset, answers=("another", CHALLENGE))
 
 
 def joined(offset: int = 10) -> Viewer:
@@ -65,8 +71,11 @@ def joined(offset: int = 10) -> Viewer:
 
 
 def reader() -> Viewer:
-    """One that wants every byte."""
-    return Viewer(wants_bytes=True)
+    """One that wants every byte, knows which run it hears, and has just come back."""
+    viewer = Viewer(wants_bytes=True)
+    assert viewer.gets(answer()) == []
+    viewer.receiver.connected(viewer.now_s)
+    return viewer
 
 
 # -- on a terminal ---------------------------------------------------------------------------------------------
@@ -166,14 +175,14 @@ def test_a_screen_in_parts_is_drawn_when_all_are_there_in_any_order() -> None:
     parts = [Screen("e", 10, SIZE, data, number, 3) for number, data in enumerate((b"a", b"b", b"c"))]
     for order in itertools.permutations(parts):
         viewer = Viewer()
-        assert viewer.gets(*order[:2], order[0]) == []
+        assert viewer.gets(answer(), *order[:2], order[0]) == []
         assert viewer.gets(order[2]) == [ShowScreen(b"abc", SIZE, 0, True)]
 
 
 def test_parts_of_two_screens_do_not_mix() -> None:
     viewer = Viewer()
     small = Size(rows=3, cols=9)
-    viewer.gets(Screen("e", 10, SIZE, b"a", 0, 3), Screen("e", 10, SIZE, b"b", 1, 3))
+    viewer.gets(answer(), Screen("e", 10, SIZE, b"a", 0, 3), Screen("e", 10, SIZE, b"b", 1, 3))
     assert viewer.gets(Screen("e", 10, small, b"x", 0, 2)) == []
     assert viewer.gets(Screen("e", 12, small, b"y", 1, 2)) == []
     assert viewer.gets(Screen("e", 12, small, b"z", 0, 2)) == [ShowScreen(b"zy", small, 0, True)]
@@ -245,7 +254,7 @@ def test_the_host_s_key_is_kept_for_its_run() -> None:
     viewer = joined()
     viewer.gets(Beat("e", 10, 0, bytes(32)), Beat("e", 10))
     assert viewer.receiver.key == bytes(32)
-    viewer.gets(Beat("new", 0))
+    viewer.gets(answer("new"))
     assert viewer.receiver.key is None
 
 
@@ -325,7 +334,7 @@ def test_an_answer_that_stops_half_way_is_asked_for_again() -> None:
 def test_a_new_run_begins_from_nothing() -> None:
     viewer = joined()
     viewer.gets(out(10, b"abc"))
-    assert viewer.gets(Output("new", 0, b"x")) == [NewRun()]
+    assert viewer.gets(answer("new"), Output("new", 0, b"x")) == [NewRun()]
     assert viewer.gets(screen(1, epoch="new")) == [ShowScreen(b"screen", SIZE, 0, True)]
 
 
@@ -340,8 +349,8 @@ def test_a_run_that_is_over_does_not_come_back(wants_bytes: bool) -> None:
 
 def test_parts_of_a_screen_of_the_run_before_do_not_count() -> None:
     viewer = Viewer()
-    viewer.gets(Screen("e", 0, SIZE, b"old", 0, 2))
-    assert viewer.gets(Screen("new", 0, SIZE, b"new", 1, 2)) == [NewRun()]
+    viewer.gets(answer(), Screen("e", 0, SIZE, b"old", 0, 2))
+    assert viewer.gets(answer("new"), Screen("new", 0, SIZE, b"new", 1, 2)) == [NewRun()]
     assert viewer.gets(Screen("new", 0, SIZE, b"the ", 0, 2)) == [ShowScreen(b"the new", SIZE, 0, True)]
 
 
@@ -367,8 +376,69 @@ def test_the_end_comes_when_all_is_shown() -> None:
 def test_the_end_of_a_session_that_was_never_seen_waits_for_its_screen() -> None:
     viewer = Viewer()
     end = Ended("e", 0, 0, None)
-    assert viewer.gets(end) == []
+    assert viewer.gets(answer(), end) == []
     assert viewer.gets(screen(0)) == [ShowScreen(b"screen", SIZE, 0, True), Over(end)]
+
+
+# -- which run is of now ---------------------------------------------------------------------------------------
+
+
+def recorded(epoch: str) -> list[HostFrame]:
+    """Some of what was once said to other viewers, and could be opened."""
+    told = ("another-viewer-s",)
+    beat, drawn = Beat(epoch, 9, 0, bytes(32), told), Screen(epoch, 9, SIZE, b"of old", answers=told)
+    return [
+        beat,
+        drawn,
+        Output(epoch, 9, b"of old", "stdout", {"w": 9}),
+        Notice(epoch, 9, "lost", "of old"),
+        Ended(epoch, 9, 0, None),
+    ]
+
+
+@pytest.mark.parametrize("wants_bytes", [False, True])
+def test_nothing_is_taken_before_somebody_has_answered(wants_bytes: bool) -> None:
+    viewer = Viewer(wants_bytes=wants_bytes)
+    assert viewer.gets(*recorded("old"), Output("old", 0, b"of old")) == []
+    assert (viewer.receiver.epoch, viewer.receiver.offset, viewer.receiver.key, viewer.receiver.ended) == ("", 0, None, None)
+    assert viewer.receiver.unsure
+    assert viewer.asks_after(FIRST_SCREEN_PATIENCE_S) == (0, "bytes" if wants_bytes else "screen")
+    viewer.gets(answer())
+    assert (viewer.receiver.epoch, viewer.receiver.unsure) == ("e", False)
+
+
+def test_a_recording_ends_nothing_and_is_asked_who_it_is() -> None:
+    viewer = joined()
+    assert viewer.gets(*recorded("old"), out(10, b"go on")) == [Show(b"go on", "stdout")]
+    assert viewer.receiver.unsure
+    assert viewer.asks() is None
+    assert viewer.asks_after(GAP_PATIENCE_S) == (15, "screen")
+    assert viewer.gets(answer(offset=15), *recorded("old")) == []
+    assert (viewer.receiver.epoch, viewer.receiver.key) == ("e", None)
+
+
+def test_a_recording_that_goes_on_and_on_is_asked_ever_more_rarely() -> None:
+    viewer = joined()
+    asked = []
+    for turn in range(600):
+        viewer.gets(*recorded(f"old-{turn % 7}"))
+        if viewer.asks_after(0.1) is not None:
+            asked.append(turn / 10)
+            viewer.gets(answer(offset=10))
+    waits = [after - before for before, after in itertools.pairwise(asked)]
+    assert all(after > before - 0.01 for before, after in itertools.pairwise(waits))
+    assert waits[-1] == pytest.approx(MOST_REPEAT_S, abs=0.2)
+
+
+def test_who_did_not_answer_is_asked_again_until_somebody_does() -> None:
+    viewer = joined()
+    viewer.gets(*recorded("new"))
+    assert viewer.asks_after(GAP_PATIENCE_S) is not None
+    assert viewer.asks_after(REPEAT_S) is not None
+    assert viewer.asks_after(2 * REPEAT_S) is not None
+    assert viewer.gets(screen(0, epoch="new")) == [NewRun(), ShowScreen(b"screen", SIZE, 0, True)]
+    assert not viewer.receiver.unsure
+    assert viewer.asks_after(60.0) is None
 
 
 def test_a_reader_hears_the_end_of_an_empty_session_at_once() -> None:

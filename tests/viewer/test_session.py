@@ -14,7 +14,7 @@ import pytest
 
 from codewrap.errors import TransportError
 from codewrap.protocol import channels, frames, grants
-from codewrap.protocol.frames import Acked, Ended, HostFrame, Input, Notice, Output, Resize, Resized, Sync
+from codewrap.protocol.frames import Acked, Beat, Ended, HostFrame, Input, Notice, Output, Resize, Resized, Sync
 from codewrap.protocol.frames import Screen as ScreenFrame
 from codewrap.protocol.geometry import Size
 from codewrap.terminal.child import set_size
@@ -55,6 +55,7 @@ PLAN = ViewerPlan(
     raw=False,
     allow_clipboard=False,
     endpoint="https://broker.example",
+    challenge="challenge",
 )
 OUTPUT = channels.output_channel("s", encrypted=True)
 PRESENCE = channels.presence_channel("s")
@@ -140,7 +141,11 @@ class Attached:
         """The host sends a screen that says ``text``."""
         drawn = Screen(SIZE)
         drawn.feed(text)
-        self.says(ScreenFrame("run", offset, SIZE, drawn.snapshot()))
+        self.says(ScreenFrame("run", offset, SIZE, drawn.snapshot(), answers=(self.plan.challenge,)))
+
+    def answers(self) -> None:
+        """The host proves that it is there now."""
+        self.says(Beat("run", 0, answers=(self.plan.challenge,)))
 
     def begins(self, text: bytes = b"welcome") -> None:
         self.connects()
@@ -730,7 +735,7 @@ def test_a_new_run_does_not_get_what_was_typed_for_the_one_before() -> None:
         viewer.begins()
         viewer.types(b"rm -rf\r")
         viewer.input()
-        viewer.says(ScreenFrame("next", 0, SIZE, b"\r\nfresh"))
+        viewer.says(ScreenFrame("next", 0, SIZE, b"\r\nfresh", answers=(viewer.plan.challenge,)))
         viewer.sees("fresh")
         viewer.later(2.0)
         viewer.types(b"x")
@@ -740,6 +745,35 @@ def test_a_new_run_does_not_get_what_was_typed_for_the_one_before() -> None:
         viewer.types(b"\x1d")
 
     assert Attached().run(script).status == 0
+
+
+def test_what_answers_no_challenge_is_not_shown_and_not_told_for_the_session() -> None:
+    def script(viewer: Attached) -> None:
+        viewer.connects()
+        viewer.says(ScreenFrame("old", 0, SIZE, b"of old", answers=("another-viewer-s",)), Ended("old", 0, 0, None))
+        assert viewer.request().challenge == viewer.plan.challenge
+        viewer.later(10.0)
+
+    viewer = Attached()
+    departure = viewer.run(script)
+    assert departure.status == 255
+    assert "may be a recording of an earlier session" in departure.text
+    assert b"of old" not in viewer.out.data
+
+
+def test_a_recording_beside_the_session_is_not_shown() -> None:
+    def script(viewer: Attached) -> None:
+        viewer.begins()
+        viewer.says(ScreenFrame("old", 0, SIZE, b"of old", answers=("another-viewer-s",)), Ended("old", 0, 0, None))
+        assert viewer.request() == Sync("run", 0, "screen", viewer.plan.challenge)
+        viewer.answers()
+        viewer.says(Output("run", 0, b", and on"))
+        viewer.sees("welcome, and on")
+        viewer.types(b"\x1d")
+
+    viewer = Attached()
+    assert viewer.run(script).status == 0
+    assert b"of old" not in viewer.out.data
 
 
 # -- without a terminal ----------------------------------------------------------------------------------------
@@ -752,7 +786,8 @@ def test_into_a_file_go_all_bytes_and_errors_stay_apart() -> None:
     def script(viewer: Attached) -> None:
         viewer.connects()
         asked = viewer.request()
-        assert (asked.offset, asked.want) == (0, "bytes")
+        assert (asked.offset, asked.want, asked.challenge) == (0, "bytes", viewer.plan.challenge)
+        viewer.answers()
         viewer.says(Output("run", 4, b"err", "stderr"), Output("run", 0, b"\x1bout"))
         viewer.out.expect(b"\x1bout")
         viewer.err.expect(b"err")
@@ -769,6 +804,7 @@ def test_into_a_file_a_gap_is_said_on_stderr() -> None:
 
     def script(viewer: Attached) -> None:
         viewer.connects()
+        viewer.answers()
         viewer.says(Notice("run", 0, "gap", "gone", (0, 100)), Output("run", 100, b"rest"), Ended("run", 104, 0, None))
         viewer.out.expect(b"rest")
         viewer.err.expect(b"gap: output bytes 0 to 100 are lost\n")
@@ -781,6 +817,7 @@ def test_what_is_piped_in_is_typed() -> None:
 
     def script(viewer: Attached) -> None:
         viewer.connects()
+        viewer.answers()
         viewer.says(Output("run", 0, b"$ "))
         viewer.types(b"~.\x1d is no command here\n")
         os.close(viewer.keyboard)

@@ -230,18 +230,18 @@ def test_where_client_events_are_refused_all_goes_over_http() -> None:
     again = opened(typed.data)
     assert isinstance(again, Input)
     assert again.data == b"ls"
-    way.up.request("run", 7, "bytes")
+    way.up.request("run", 7, "bytes", "challenge")
     asked = way.http.get(timeout=WAIT_S)
     assert (asked.channel, asked.name) == (channels.presence_channel("s"), channels.EVENT_SYNC)
-    assert frames.decode_viewer(asked.data) == Sync("run", 7, "bytes")
+    assert frames.decode_viewer(asked.data) == Sync("run", 7, "bytes", "challenge")
 
 
 def test_a_request_that_the_broker_does_not_take_goes_over_http() -> None:
     way = Way()
-    way.up.request("run", 0, "screen")
+    way.up.request("run", 0, "screen", "")
     assert [sent.name for sent in way.subscriber.sent] == [channels.EVENT_CLIENT_SYNC]
     way.subscriber.takes = False
-    way.up.request("run", 0, "screen")
+    way.up.request("run", 0, "screen", "")
     assert way.http.get(timeout=WAIT_S).name == channels.EVENT_SYNC
 
 

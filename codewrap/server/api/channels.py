@@ -41,6 +41,7 @@ class ChannelApi:
             fields.get("role"),
             fields.get("name"),
             fields.get("client_output"),
+            fields.get("challenge"),
         )
         with self._counted(channel_kind(asked.channel)):
             return JSONResponse(await self._authorized(identity, asked))
