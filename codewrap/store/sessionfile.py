@@ -1,0 +1,73 @@
+"""`session.json`: what is known of one session, beside its log. Its host writes it at the start, and once more at the end.
+
+Imported before the child starts: no more here than that takes. Who reads many of them uses `archive.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from codewrap.store.files import write_private
+
+VERSION = 1
+FILE_NAME = "session.json"
+HEARTBEAT = "heartbeat"
+"""An empty file whose time the uplink sets while its host lives."""
+_MAX_BYTES = 32 * 1024 * 1024  # as for a record: a command line may have megabytes
+_FIRST_READ_BYTES = 64 * 1024
+
+
+def write_start(directory: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Write what is known at the start; returns it all, for `write_end`. Raises StoreError."""
+    written = {"v": VERSION, **facts, "machine": machine(), "ended": None}
+    write_private(directory / FILE_NAME, json.dumps(written).encode())
+    return written
+
+
+def write_end(
+    directory: Path,
+    written: Mapping[str, Any],
+    *,
+    code: int | None,
+    signal: int | None,
+    duration_s: float,
+    output_bytes: int,
+    at: float | None = None,
+) -> None:
+    """Add how it ended, and when, to what was ``written`` at the start. Raises StoreError."""
+    ended = {
+        "at": time.time() if at is None else at,
+        "code": code,
+        "signal": signal,
+        "duration_s": round(duration_s, 3),
+        "output_bytes": output_bytes,
+    }
+    write_private(directory / FILE_NAME, json.dumps({**written, "ended": ended}).encode())
+
+
+def read(directory: str) -> dict[str, Any]:
+    """What stands there; {} where there is nothing, or nothing that makes sense (a disk that lost its power)."""
+    try:
+        fd = os.open(f"{directory}/{FILE_NAME}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return {}
+    try:
+        data = os.read(fd, _FIRST_READ_BYTES)
+        while len(data) < _MAX_BYTES and (more := os.read(fd, _MAX_BYTES) if len(data) >= _FIRST_READ_BYTES else b""):
+            data += more
+        facts = json.loads(data)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    finally:
+        os.close(fd)
+    return facts if isinstance(facts, dict) else {}
+
+
+def machine() -> str:
+    """This machine's name: a home directory may be shared, and a pid means nothing elsewhere."""
+    return os.uname().nodename
