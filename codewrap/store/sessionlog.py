@@ -3,14 +3,16 @@
 Two append-only files in a private directory: ``output`` (position = offset) and ``timeline`` (JSON lines ``[time_s, offset, what,
 ...]``). An entry stands in the timeline before the bytes that follow it, so that who measures ``output`` first and reads the
 timeline next knows everything that concerns those bytes. Old bytes are given back to the disk in big holes beyond ``keep_bytes``.
+A machine that lost its power may leave anything at the end of both: a line that is no entry is passed over. docs/recordings.md.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,17 @@ from codewrap.protocol.geometry import Size
 from codewrap.store.files import create_private, private_directory
 
 KEEP_BYTES = 256 * 1024 * 1024
+BLOCK_BYTES = 1 << 20
 HOLE_BYTES = 16 * 1024 * 1024  # given back at once: a hole costs one system call for this much output
 MARK_INTERVAL_S = 0.02  # times of output are kept this finely
 _to_json = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` would build one at every call
 _OUTPUT, _TIMELINE = "output", "timeline"
+STREAMS = ("stdout", "stderr")
+MARKS = frozenset({"join", "leave", "marker", "prompt", "gap"})
+"""What the uplink may have written into the timeline."""
+MAX_MARK_CHARACTERS = 500
+_MOST_S = 1e9
+_MOST_OFFSET = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,16 @@ class LogWriter:
     def ended(self, code: int | None, signal: int | None, now_s: float) -> None:
         """The child is gone; nothing follows."""
         self._note(now_s, "exit", code, signal)
+
+    def mark(self, what: str, values: Sequence[object], now_s: float) -> None:
+        """Something else that happened now. Raises ValueError for what may not stand there."""
+        if what not in MARKS or len(values) > 4 or not all(isinstance(value, str | int | float) for value in values):
+            raise ValueError(what)
+        self._note(now_s, what, *(value[:MAX_MARK_CHARACTERS] if isinstance(value, str) else value for value in values))
+
+    def typed(self, text: str, now_s: float) -> None:
+        """Input that was given to the command. Only where somebody asked for that to be kept."""
+        self._note(now_s, "input", text)
 
     def close(self) -> None:
         """Close both files; they stay."""
@@ -141,12 +160,35 @@ class LogReader:
 
     def entries(self) -> list[Entry]:
         """Timeline entries since the last call; a line that is not finished waits for the next."""
-        found: list[Entry] = []
-        while block := os.pread(self._timeline, 1 << 20, self._timeline_position):
+        return list(self.each_entry())
+
+    def each_entry(self) -> Iterator[Entry]:
+        """The same, as they are read: a timeline may be longer than what should be held at once."""
+        while block := os.pread(self._timeline, BLOCK_BYTES, self._timeline_position):
             self._timeline_position += len(block)
             *lines, self._partial = (self._partial + block).split(b"\n")
-            found.extend(_entry(line) for line in lines if line)
-        return found
+            if len(self._partial) > BLOCK_BYTES:
+                self._partial = b""  # no entry is that long
+            for line in lines:
+                entry = _entry(line)
+                if entry is not None:
+                    yield entry
+
+    def written_end(self) -> int:
+        """The offset after the last byte that is not zero: a file system that lost its power may have filled up the rest."""
+        end = self.end()
+        while end > 0:
+            start = max(0, end - BLOCK_BYTES)
+            held = self.read(start, end - start).rstrip(b"\0")
+            if held or start < self.start(self.end()):
+                return start + len(held)
+            end = start
+        return 0
+
+    def sync(self) -> None:
+        """Have all that is written brought to the disk. Raises OSError."""
+        for fd in (self._timeline, self._output):
+            os.fdatasync(fd)
 
     def close(self) -> None:
         """Close both files."""
@@ -171,9 +213,35 @@ def _second(first_fd: int, open_second: Callable[[], int]) -> int:
         raise
 
 
-def _entry(line: bytes) -> Entry:
-    time_s, offset, what, *values = json.loads(line)
-    return Entry(time_s, offset, what, tuple(values))
+def _entry(line: bytes) -> Entry | None:
+    """None for a line that is no entry: of a log whose machine lost its power, or of a later version."""
+    try:
+        match json.loads(line):
+            case [int() | float() as time_s, int() as offset, str() as what, *values]:
+                pass
+            case _:
+                return None
+    except (ValueError, RecursionError):
+        return None
+    sound = math.isfinite(time_s) and 0 <= time_s <= _MOST_S and 0 <= offset <= _MOST_OFFSET and _fit(what, values)
+    return Entry(time_s, offset, what, tuple(values)) if sound else None
+
+
+def _fit(what: str, values: list[Any]) -> bool:
+    """Whether the values are those that who reads such an entry takes them for."""
+    match what, values:
+        case "resize", [int() as cols, int() as rows]:
+            return cols > 0 and rows > 0
+        case "exit", [int() | None, int() | None]:
+            return True
+        case (("resize" | "exit"), _):
+            return False
+        case (("join" | "leave" | "marker" | "prompt" | "input"), [str(), *_]):
+            return True
+        case (("join" | "leave" | "marker" | "prompt" | "input"), _):
+            return False
+        case _:
+            return True
 
 
 def _punch_hole(fd: int, offset: int, length: int) -> bool:

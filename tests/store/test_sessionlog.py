@@ -271,3 +271,35 @@ def test_deleting_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     delete(tmp_path / "link")
     assert (tmp_path / "target" / "file").exists()
+
+
+def test_marks_and_input_stand_in_the_timeline(tmp_path: Path) -> None:
+    log = LogWriter(tmp_path / "log", 0.0)
+    log.append(b"abc", "stdout", 1.0)
+    log.mark("join", ["alice"], 2.0)
+    log.typed("q", 3.0)
+    log.mark("marker", ["x" * 600], 4.0)
+    *_, join, typed, marker = LogReader(tmp_path / "log").entries()
+    assert join == Entry(2.0, 3, "join", ("alice",))
+    assert typed == Entry(3.0, 3, "input", ("q",))
+    assert len(marker.values[0]) == 500
+
+
+@pytest.mark.parametrize(
+    ("what", "values"), [("exit", [0, None]), ("stdout", []), ("input", ["x"]), ("join", [["a"]]), ("join", ["a"] * 5)]
+)
+def test_nobody_else_may_write_what_is_the_hosts_to_say(tmp_path: Path, what: str, values: list[object]) -> None:
+    log = LogWriter(tmp_path / "log", 0.0)
+    with pytest.raises(ValueError, match=what):
+        log.mark(what, values, 1.0)
+    assert LogReader(tmp_path / "log").entries() == []
+
+
+def test_end_of_what_was_written_is_before_the_zeros_of_a_power_loss(tmp_path: Path) -> None:
+    log = LogWriter(tmp_path / "log", 0.0)
+    reader = LogReader(tmp_path / "log")
+    assert reader.written_end() == 0
+    log.append(b"a\0b", "stdout", 1.0)
+    os.truncate(tmp_path / "log" / "output", 3 << 20)
+    assert (reader.end(), reader.written_end()) == (3 << 20, 3)
+    reader.sync()
