@@ -12,33 +12,27 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from codewrap.errors import EXIT_LOST, RemoteProtocolError
+from codewrap.errors import EXIT_LOST
 from codewrap.protocol import channels
-from codewrap.protocol.frames import Ended, HostFrame, Output, Screen
+from codewrap.protocol.frames import Ended, Output, Screen
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.safety import strip_reports
 from codewrap.terminal.child import get_size
 from codewrap.terminal.local import RawTerminal, Sink
 from codewrap.terminal.wakeup import SignalWakeup
 from codewrap.transport.base import (
-    ClientEventsRefused,
     ConnectionState,
-    MemberAdded,
-    MemberRemoved,
     Received,
-    Renewed,
-    Silence,
     StateChanged,
     Subscribed,
     Subscriber,
-    SubscriptionFailed,
+    SubscriberEvent,
 )
 from codewrap.transport.lane import Lane
-from codewrap.viewer.attendance import Attendance, Departure
-from codewrap.viewer.hearing import Hearing
+from codewrap.viewer.attendance import Departure
+from codewrap.viewer.conversation import Conversation, Terms
 from codewrap.viewer.httppath import SendOverHttp
 from codewrap.viewer.keys import Action, KeyFilter
-from codewrap.viewer.linkstate import LinkState
 from codewrap.viewer.localecho import LocalEcho, Predict
 from codewrap.viewer.mailbox import Mailbox
 from codewrap.viewer.receiver import (
@@ -47,7 +41,6 @@ from codewrap.viewer.receiver import (
     Gap,
     NewRun,
     Over,
-    Receiver,
     Show,
     ShowScreen,
     ShowSize,
@@ -56,32 +49,22 @@ from codewrap.viewer.receiver import (
 from codewrap.viewer.screen import ErrorStream, TerminalScreen
 from codewrap.viewer.shortcut import Shortcut
 from codewrap.viewer.statusline import StatusLine
-from codewrap.viewer.upstream import InputRules, Upstream
 
 LAST_WORDS_S = 1.0
 # The session has ended under a status line: so long its last screen is waited for, which takes the line away.
 LAST_SCREEN_S = 1.0
 # What need not be looked at while the terminal is behind: a screen makes good for it.
 _DRAWN = (Output.event, Screen.event, channels.EVENT_CLIENT_OUTPUT)
-# Of an authorization: the server knows who we are, and does not let us. Anything else may pass.
-_NOT_LET = (401, 403)
 _LEAVE_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
-@dataclass(frozen=True, slots=True)
-class ViewerPlan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewerPlan(Terms):
     """What the loop is told."""
 
-    session: str
-    encrypted: bool
-    read_only: bool
     detach_keys: bytes
     raw: bool
     allow_clipboard: bool
-    endpoint: str
-    challenge: str
-    """Random, and told to the session's host by the subscriber (`roles.CHALLENGE`)."""
-    input_interval_s: float = 0.0
     predict: Predict = Predict.NEVER
 
 
@@ -99,20 +82,26 @@ class ViewerSession:
     ) -> None:
         self._plan = plan
         self._clock = clock
-        self._subscriber = subscriber
         self._mailbox = mailbox
-        rules = InputRules(plan.read_only, plan.encrypted, plan.input_interval_s)
         self._shortcut = Shortcut(lane)
-        self._upstream = Upstream(plan.session, rules, subscriber, send_over_http, self._shortcut)
         self._on_terminal = os.isatty(1)
         size = get_size(1) or Size(24, 80)
         self._stdout, self._stderr = Sink(1), Sink(2)
         self._screen = TerminalScreen(self._stdout, size, raw=plan.raw, allow_clipboard=plan.allow_clipboard)
         self._errors = ErrorStream(self._stderr, raw=plan.raw, allow_clipboard=plan.allow_clipboard)
-        self._receiver = Receiver(plan.challenge, wants_bytes=not self._on_terminal)
         can_type = self._on_terminal and not plan.read_only and not plan.raw
         self._echo = LocalEcho(plan.predict if can_type else Predict.NEVER, self._screen)
         self._words = StatusLine(plan.session, self._screen if self._on_terminal else None, self._stderr)
+        self._talk = Conversation(
+            plan,
+            subscriber,
+            send_over_http,
+            self._words.note,
+            clock(),
+            wants_bytes=not self._on_terminal,
+            shortcut=self._shortcut,
+        )
+        self._receiver, self._upstream = self._talk.receiver, self._talk.upstream
         self._keys = KeyFilter(plan.detach_keys)
         self._terminal: RawTerminal | None = None
         self._stdin_fd = -1
@@ -120,27 +109,20 @@ class ViewerSession:
         self._watched: dict[int, int] = {}
         self._departure: Departure | None = None
         self._leaves_by_s: float | None = None  # once all is over but the last screen
-        self._link = LinkState(clock())
-        self._attendance = Attendance(plan.session, plan.endpoint, self._link, encrypted=plan.encrypted)
-        self._ready_channels: set[str] = set()
+        self._link, self._attendance = self._talk.link, self._talk.attendance
         self._skipped = 0
         self._lost_bytes = 0
-        self._output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
-        self._hearing = Hearing(plan.session, subscriber.shared_secret, encrypted=plan.encrypted)
-        self._presence_channel = channels.presence_channel(plan.session)
 
     def run(self, terminal: RawTerminal | None, stdin_fd: int) -> Departure:
         """Until the session ends, the person detaches, or it is lost. ``stdin_fd`` is -1 where nothing is to be typed."""
         self._terminal, self._stdin_fd = terminal, stdin_fd
-        self._mailbox.handle_at_once(self._hearing.is_host, self._output_at_once)
-        for channel in self._channels():
-            self._subscriber.subscribe(channel)
-        self._subscriber.start()
+        self._mailbox.handle_at_once(self._talk.is_host, self._output_at_once)
+        self._talk.start()
         with SignalWakeup((signal.SIGWINCH, *_LEAVE_SIGNALS)) as wakeup:
             while self._departure is None:
                 self._turn(wakeup)
         with self._mailbox.busy:
-            self._upstream.leave(self._receiver.epoch, self._receiver.offset)
+            self._talk.leave()
             self._screen.leave()
             self._stdout.drain(LAST_WORDS_S)
             self._errors.leave()
@@ -149,10 +131,6 @@ class ViewerSession:
             return self._departure
         # Said at the end, not over the screen: whoever watches a flood knows that it is one.
         return Departure(self._departure.status, f"{self._departure.text} ({self._skipped} bytes went by faster than shown)")
-
-    def _channels(self) -> list[str]:
-        """In this order: who is told of us on the presence channel can answer where we listen already."""
-        return [self._output_channel, *self._upstream.channels, self._presence_channel]
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
@@ -198,31 +176,20 @@ class ViewerSession:
 
     def _timeout_s(self) -> float | None:
         now_s = self._clock()
-        connected = self._link.connected
         waits = [
-            self._upstream.wait_s(now_s, connected=connected),
-            self._receiver.wait_s(now_s) if connected else None,
+            self._talk.wait_s(now_s),
             self._echo.wait_s(now_s),
-            self._link.wait_s(now_s),
             None if self._leaves_by_s is None else max(0.0, self._leaves_by_s - now_s),
-            1.0 if self._unsettled() else None,
+            1.0 if self._screen.status else None,
         ]
         return min((wait for wait in waits if wait is not None), default=None)
 
-    def _unsettled(self) -> bool:
-        return not self._attendance.answered or bool(self._screen.status)
-
     def _look_after(self, now_s: float) -> None:
         """What time brings: requests, resending, expiry, the status line."""
-        if self._link.connected and self._output_channel in self._ready_channels:
-            if self._mailbox.dropped and not self._stdout.full:
-                self._mailbox.dropped = False
-                self._receiver.connected(now_s)
-            request = self._receiver.ask(now_s)
-            if request is not None:
-                # Who has no screen to go on from is a stranger: by offset alone the host would answer with bytes, or nothing.
-                challenge = self._receiver.challenge if self._receiver.unsure else ""
-                self._upstream.request(self._receiver.epoch if self._receiver.begun else "", *request, challenge)
+        if self._talk.is_listening and self._mailbox.dropped and not self._stdout.full:
+            self._mailbox.dropped = False
+            self._receiver.connected(now_s)
+        self._talk.ask(now_s)
         dropped = self._upstream.expire(now_s)
         if dropped:
             self._lost_bytes += dropped
@@ -240,27 +207,10 @@ class ViewerSession:
     def _hear(self) -> None:
         for event in self._mailbox.take():
             now_s = self._clock()
-            match event:
-                case Received() if self._hearing.is_host(event):
-                    self._output(event, now_s)
-                case StateChanged():
-                    self._state_changed(event, now_s)
-                case Subscribed():
-                    self._subscribed(event, now_s)
-                case Renewed():
-                    self._upstream.granted(now_s)
-                case SubscriptionFailed():
-                    self._refused(event, now_s)
-                case MemberAdded(member=member):
-                    self._attendance.added(member)
-                case MemberRemoved(member=member):
-                    self._attendance.removed(member)
-                case ClientEventsRefused():
-                    self._upstream.use_http()
-                case Silence(for_s=for_s):
-                    self._link.silence(for_s, now_s)
-                case _:
-                    pass
+            if isinstance(event, Received) and self._talk.is_host(event):
+                self._output(event, now_s)
+            else:
+                self._happened(event, now_s)
             if self._departure is not None:
                 return
 
@@ -276,34 +226,21 @@ class ViewerSession:
         if self._on_terminal and self._screen.behind and event.name in _DRAWN:
             self._receiver.repaint()  # let the terminal catch up; a screen makes good what is dropped here
             return
-        try:
-            frame = self._hearing.frame(event, self._receiver.key)
-        except RemoteProtocolError:
-            return
-        if frame is None:
-            self._receiver.doubt(now_s)
-            return
-        self._said(frame, now_s)
-        if self._receiver.epoch:
-            self._attendance.answered = True
-        else:
-            self._attendance.recorded = True
+        self._follow(self._talk.heard(event, now_s), now_s)
 
     def _hear_lane(self, now_s: float) -> None:
         """Small output of a host on this machine, ahead of the same by the broker."""
         for frame in self._shortcut.receive():
             if frame.epoch == self._receiver.epoch and self._receiver.begun and not self._screen.behind:
-                self._said(frame, now_s)
+                self._follow(self._talk.said(frame, now_s), now_s)
 
-    def _said(self, frame: HostFrame, now_s: float) -> None:
+    def _follow(self, effects: Iterable[Effect], now_s: float) -> None:
         if not self._echo.active:
-            self._take(self._receiver.receive(frame, now_s), now_s)
+            self._take(effects, now_s)
         else:
             with self._screen.at_once():
-                self._take(self._receiver.receive(frame, now_s), now_s)
+                self._take(effects, now_s)
                 self._echo.look()
-        if frame.epoch == self._receiver.epoch:
-            self._link.heard()
 
     def _take(self, effects: Iterable[Effect], now_s: float) -> None:
         for effect in effects:
@@ -364,33 +301,15 @@ class ViewerSession:
         else:
             self._stdout.write(data)
 
-    def _state_changed(self, event: StateChanged, now_s: float) -> None:
-        if self._link.changed(event, now_s):
-            self._upstream.unsent()
-        if event.state is ConnectionState.CONNECTED:
-            self._words.connected()
-            return
-        self._ready_channels.clear()
-        self._attendance.disconnected()
-        if event.state is ConnectionState.FAILED:
-            self._departure = self._attendance.failed(event.reason)
-
-    def _subscribed(self, event: Subscribed, now_s: float) -> None:
-        self._ready_channels.add(event.channel)
-        if event.channel in self._upstream.channels:
-            self._upstream.granted(now_s)
-        if event.channel == self._output_channel:
-            self._receiver.connected(now_s)
-        if event.channel == self._presence_channel:
-            self._attendance.ready(event.members, now_s)
-            if self._screen.status:
+    def _happened(self, event: SubscriberEvent, now_s: float) -> None:
+        self._departure = self._talk.happened(event, now_s)
+        match event:
+            case StateChanged(state=ConnectionState.CONNECTED):
+                self._words.connected()
+            case Subscribed(channel=self._talk.presence_channel) if self._screen.status:
                 self._receiver.repaint()
-
-    def _refused(self, event: SubscriptionFailed, now_s: float) -> None:
-        if event.channel not in self._upstream.channels:
-            self._departure = self._attendance.refused(event.reason, event.status)
-        elif event.status in _NOT_LET and self._upstream.refused():  # may watch, may not type
-            self._words.note(f"you may not type here: {channels.printable(event.reason, 200)}", now_s)
+            case _:
+                pass
 
     def _mind_host(self, now_s: float) -> None:
         ended = self._receiver.ended
