@@ -134,12 +134,11 @@ class Decoder:
 
 
 def _header(version: int, about: dict[str, Any]) -> Header:
-    term = about.get("term") if version == 3 else {"cols": about.get("width"), "rows": about.get("height")}
-    match term:
-        case {"cols": int() as cols, "rows": int() as rows}:
-            pass
-        case _:
-            raise RemoteProtocolError("it does not say how large its terminal was")
+    found = about.get("term")
+    term: dict[str, Any] = found if version == 3 and isinstance(found, dict) else {}
+    cols, rows = (term.get("cols"), term.get("rows")) if version == 3 else (about.get("width"), about.get("height"))
+    if not isinstance(cols, int) or not isinstance(rows, int):
+        raise RemoteProtocolError("it does not say how large its terminal was")
     env = about.get("env")
     kind = term.get("type") or (env.get("TERM") if isinstance(env, dict) else None)
     began = about.get("timestamp")

@@ -7,6 +7,7 @@ is in ``modes.py``. An engine that fails costs the picture, never the session: n
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -46,6 +47,29 @@ class Cell:
     style: str
 
 
+class Row:
+    """One row as it stood when it was asked for."""
+
+    __slots__ = ("_line",)
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    @property
+    def text(self) -> str:
+        """Its characters, with all blanks."""
+        return str(self._line.text)
+
+    @property
+    def goes_on(self) -> bool:
+        """The next row is the rest of it: there was no room."""
+        return _goes_on(self._line)
+
+    def cells(self) -> list[Cell]:
+        """One for each column."""
+        return _cells(self._line)
+
+
 class ScreenState(Protocol):
     """What the rest of codewrap wants of a terminal engine. Owned by one thread."""
 
@@ -82,11 +106,17 @@ class ScreenState(Protocol):
 
 
 class Screen:
-    """``ScreenState`` by avt."""
+    """``ScreenState`` by avt. ``scrolled_off`` is given each row that is kept no longer; nothing is left out then."""
 
-    def __init__(self, size: Size, scrollback_lines: int = SCROLLBACK_LINES) -> None:
+    def __init__(
+        self,
+        size: Size,
+        scrollback_lines: int = SCROLLBACK_LINES,
+        scrolled_off: Callable[[Row], None] | None = None,
+    ) -> None:
         self._size = size.clamped()
         self._scrollback_lines = scrollback_lines
+        self._scrolled_off = scrolled_off
         self._cutter = SequenceCutter()
         self.modes = ModeTracker()
         self.failures = 0
@@ -116,15 +146,16 @@ class Screen:
         block = self._cutter.feed(data)
         if not block:
             return
-        if len(block) >= WORTH_BYTES and self._scrolls_whole():
+        if self._scrolled_off is None and len(block) >= WORTH_BYTES and self._scrolls_whole():
             block = shortened(block, self._scrollback_lines + 2 * self._size.rows + 2)
         self.modes.feed(block)
         try:
-            rows, _ = self._engine.feed_str(block.decode(errors="replace"))
+            rows, gone = self._engine.feed_str(block.decode(errors="replace"))
         except BaseException as problem:  # noqa: BLE001 - Rust panics arrive as BaseException
             self._begin_anew(problem)
         else:
             self._changed.update(rows)
+            self._pass_on(gone)
 
     def resize(self, size: Size) -> None:
         size = size.clamped()
@@ -132,9 +163,11 @@ class Screen:
             return
         self._size = size
         try:
-            self._engine.resize(size.cols, size.rows)
+            _, gone = self._engine.resize(size.cols, size.rows)
         except BaseException as problem:  # noqa: BLE001
             self._begin_anew(problem)
+        else:
+            self._pass_on(gone)
         self._changed = set(range(size.rows))
 
     def text(self) -> list[str]:
@@ -154,8 +187,11 @@ class Screen:
 
     def cells(self, row: int) -> list[Cell]:
         """The cells of ``row``, one for each column."""
-        drawn = self._engine.view()[row].cells
-        return [Cell(cell.char, cell.width, "" if cell.pen.is_default() else _style(cell.pen)) for cell in drawn]
+        return _cells(self._engine.view()[row])
+
+    def rows(self) -> list[Row]:
+        """The rows shown."""
+        return [Row(line) for line in self._engine.view()]
 
     def pen(self) -> str | None:
         """The style of what would be printed next, as in `Cell`. None where its place or look depends on more than cursor and
@@ -172,6 +208,11 @@ class Screen:
         start = redraw.prologue(self._size).encode() + self.modes.retitle() + self.modes.keyboard(alternate=False)
         end = redraw.END_FRAME.encode() + self.modes.redraw()
         return start + drawn.encode(errors="replace") + end + parser.encode() + self._cutter.pending
+
+    def _pass_on(self, gone: list[Line]) -> None:
+        if self._scrolled_off is not None:
+            for line in gone:
+                self._scrolled_off(Row(line))
 
     def _scrolls_whole(self) -> bool:
         """Whether a line feed in the last row moves all rows: no margins are set."""
@@ -203,9 +244,17 @@ class Screen:
         self._changed = set(range(self._size.rows))
 
 
+def _goes_on(line: Line) -> bool:
+    return TextUnwrapper().push(line) is None
+
+
+def _cells(line: Line) -> list[Cell]:
+    return [Cell(cell.char, cell.width, "" if cell.pen.is_default() else _style(cell.pen)) for cell in line.cells]
+
+
 def _drawn_line(line: Line) -> str:
     """One line above the screen with its end: none if it goes on in the next one, which only printing does."""
-    wrapped = TextUnwrapper().push(line) is None
+    wrapped = _goes_on(line)
     parts: list[str] = []
     style = ""
     for cell in line.cells:

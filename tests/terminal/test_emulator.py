@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.queries import find_queries
 from codewrap.protocol.safety import Sanitizer
-from codewrap.terminal.emulator import Cell, Cursor, Screen, ScreenState
+from codewrap.terminal.emulator import Cell, Cursor, Row, Screen, ScreenState
 from tests.terminal.recorder import COLS, PROGRAMS, ROWS, STORED, VECTORS, record
 
 SIZE = Size(ROWS, COLS)
@@ -353,3 +353,15 @@ def test_it_is_known_where_the_output_ends_in_the_midst_of_something() -> None:
     held = screen.unfinished
     screen.feed(b"1mb")
     assert (held, screen.unfinished) == (b"\x1b[3", b"")
+
+
+def test_rows_that_are_kept_no_longer_are_handed_out() -> None:
+    gone: list[Row] = []
+    screen = Screen(Size(rows=2, cols=5), 0, gone.append)
+    screen.feed(b"0123456\r\nab\r\n")
+    assert [(row.text, row.goes_on) for row in gone] == [("01234", True), ("56   ", False)]
+    screen.feed(b"\x1b[31mx\x1b[m\r\n")
+    screen.resize(Size(rows=1, cols=5))
+    assert [row.text.rstrip() for row in gone[2:]] == ["ab", "x"]
+    assert [cell.style for cell in gone[3].cells()[:2]] == [";31", ""]
+    assert [row.text for row in screen.rows()] == ["     "]
