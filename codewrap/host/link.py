@@ -170,6 +170,10 @@ class UplinkLink:
         """Ask for a picture of the terminal here."""
         self._send(Message(Kind.REDRAW))
 
+    def looked(self, header: dict[str, Any]) -> None:
+        """Answer a look (`looking.py`). It may be lost: who hears nothing looks again."""
+        self._send(Message(Kind.LOOKED, header))
+
     def log_ended(self, reason: str) -> None:
         """The log takes no more: viewers see nothing of what follows."""
         self._send(Message(Kind.LOG_ENDED, {"reason": reason}))
@@ -289,7 +293,7 @@ def _reaped(pid: int) -> bool:
 
 
 _GROWN = Message(Kind.GROWN)
-_SAID_AGAIN = (Kind.WRITTEN, Kind.NOTIFY, Kind.REDRAW)
+_SAID_AGAIN = (Kind.WRITTEN, Kind.NOTIFY, Kind.REDRAW, Kind.LOOKED)
 
 
 def _json_bytes(value: dict[str, Any]) -> bytes:

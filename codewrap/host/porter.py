@@ -58,6 +58,8 @@ class Porter:
         self._known: set[tuple[str, float]] = set()
         self._standing = False
         self._heard: OrderedDict[str, None] = OrderedDict()
+        self.typed_s = time.monotonic()
+        """When somebody typed here last; who has started the command is at the keyboard."""
 
     @property
     def draws(self) -> bool:
@@ -116,6 +118,7 @@ class Porter:
 
     def typed_here(self, data: bytes, now_s: float) -> bytes:
         """One read of the keyboard here: what of it is the command's."""
+        self.typed_s = now_s
         if self._voices.line is None:
             return data
         if not self._standing:

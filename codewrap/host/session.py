@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import sys
 import time
@@ -20,8 +19,9 @@ from codewrap.host.door import Audit, Door
 from codewrap.host.inputs import PendingInput
 from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLink
+from codewrap.host.looking import look
 from codewrap.host.porter import Porter, Voices, line_on
-from codewrap.host.waiting import READ, WRITE, Waiting
+from codewrap.host.waiting import READ, WRITE, Stream, Waiting
 from codewrap.protocol.admission import Admission
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Kind, Message
@@ -62,20 +62,6 @@ class Outcome:
     log_broken: str = ""
 
 
-class _Output:
-    """One stream of the child and where it goes here. ``has_more(0)`` is true where a read would not be in vain: to ask costs
-    less than the exception."""
-
-    __slots__ = ("has_more", "name", "sink")
-
-    def __init__(self, fd: int, name: str, sink: Sink) -> None:
-        self.name = name
-        self.sink = sink
-        poll = select.poll()
-        poll.register(fd, READ)
-        self.has_more = poll.poll
-
-
 @dataclass(slots=True)
 class HostSession:
     """Everything the loop works on. ``terminal`` is the local terminal in raw mode, or None (pipes, headless)."""
@@ -92,6 +78,8 @@ class HostSession:
     say: Callable[[str], None] = lambda _: None
     """A line for the person here, where nothing else is drawn."""
     name: str = ""
+    write: Callable[[int, memoryview], int] = os.write
+    """What writes input to the child (`typed.py` keeps it as well)."""
 
     def run(self, wakeup: SignalWakeup, started_s: float) -> Outcome:
         """Until the child has ended and its output is drained. ``wakeup`` is entered already."""
@@ -109,7 +97,7 @@ class _Loop:
         self._terminal = session.terminal
         self._stdin_fd = session.stdin_fd
         self._parked_fd = -1
-        self._hung_up = False
+        self._hung_up = self._was_watched = self._hurried = False
         self._stdin_is_tty = session.stdin_fd >= 0 and os.isatty(session.stdin_fd)
         self._end_of_input = b""
         self._notice = session.notice
@@ -119,13 +107,11 @@ class _Loop:
         self._interests_hold = False
         self._poured = 0
         self._block = memoryview(bytearray(BLOCK_BYTES))
-        self._input = PendingInput()
+        self._input, self._write = PendingInput(), session.write
         self._stdout, self._stderr = Sink(1), Sink(2)
-        self._outputs: dict[int, _Output] = {}
+        self._outputs: dict[int, Stream] = {}
         self._exited: Exited | None = None
         self._report: dict[str, Any] = {}
-        self._was_watched = False
-        self._hurried = False
         line = line_on(1, self._stdout.write, self._log, self._link.redraw) if session.terminal is not None else None
         door = Door(session.admission, self._input, self._link.notify, session.audit)
         self._porter = Porter(door, Voices(line, session.say, self._child.signal, session.name))
@@ -143,11 +129,11 @@ class _Loop:
     def _watch_child(self) -> None:
         child = self._child
         if child.on_terminal:
-            self._outputs[child.terminal_fd] = _Output(child.terminal_fd, "stdout", self._stdout)
+            self._outputs[child.terminal_fd] = Stream(child.terminal_fd, "stdout", self._stdout)
         if child.stdout_fd >= 0:
-            self._outputs[child.stdout_fd] = _Output(child.stdout_fd, "stdout", self._stdout)
+            self._outputs[child.stdout_fd] = Stream(child.stdout_fd, "stdout", self._stdout)
         if child.stderr_fd >= 0:
-            self._outputs[child.stderr_fd] = _Output(child.stderr_fd, "stderr", self._stderr)
+            self._outputs[child.stderr_fd] = Stream(child.stderr_fd, "stderr", self._stderr)
 
     def _interests(self) -> dict[int, int]:
         """What to wait for now, by descriptor. Back-pressure is made here and nowhere else."""
@@ -266,7 +252,7 @@ class _Loop:
         fd = self._child.input_fd
         while self._input and fd >= 0:
             try:
-                self._input.wrote(os.write(fd, self._input.next()))
+                self._input.wrote(self._write(fd, self._input.next()))
             except BlockingIOError:
                 break
             except OSError:  # it reads no more
@@ -416,10 +402,13 @@ class _Loop:
                 self._notice(header["text"])
             case Kind.WATCHERS:
                 self._was_watched = True
+            case Kind.LOOK:
+                self._link.looked(self._look())
             case Kind.DONE:
                 self._report = header
-            case _:
-                pass
+
+    def _look(self) -> dict[str, Any]:
+        return look(self._child, self._porter.typed_s if self._terminal is not None and self._stdin_fd >= 0 else None)
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -458,6 +447,7 @@ class _Loop:
         if exited.signal is not None and self._terminal is not None:
             self._stdout.write(undo_modes(self._log.tail(MODES_TAIL_BYTES)))
         self._link.finished = True
+        self._link.looked(self._look())
         self._link.finish(exited.code, exited.signal)
         for sink in (self._stdout, self._stderr):
             while sink.waiting and self._written_on(sink):

@@ -10,7 +10,23 @@ import math
 import select
 from collections.abc import Mapping
 
+from codewrap.terminal.local import Sink
+
 READ, WRITE = select.POLLIN, select.POLLOUT
+
+
+class Stream:
+    """One stream of the child and where it goes here. ``has_more(0)`` is true where a read would not be in vain: to ask costs
+    less than the exception."""
+
+    __slots__ = ("has_more", "name", "sink")
+
+    def __init__(self, fd: int, name: str, sink: Sink) -> None:
+        self.name = name
+        self.sink = sink
+        poll = select.poll()
+        poll.register(fd, READ)
+        self.has_more = poll.poll
 
 
 class Waiting:

@@ -41,6 +41,9 @@ class Kind(enum.IntEnum):
     NOTIFY = 21  # H: {"kind", "text", "writer"} a notice to whoever types as this writer
     REDRAW = 22  # H: the terminal here was drawn over: say what it shows
     PICTURE = 23  # U: {"offset", "rows", "cols", "top"} what it shows there, as sequences, and its first row alone
+    LOOK = 30  # U: say how the command's terminal stands
+    LOOKED = 31  # H: {"here", "typed_s"} and on a PTY {"canonical", "echo", "pid", "group"}; also before FINISH
+    MARK = 26  # U: {"what", "values"} an entry for the timeline (`sessionlog.MARKS`)
     ORDER = 24  # V: an order of `protocol/orders.py`
     REPLY = 25  # L: the answer to it
 

@@ -227,3 +227,9 @@ def test_a_word_of_the_server_counts_once_whichever_uplink_heard_it() -> None:
         bench.controls(do="approve", user="bob", id=f"other-{number}")
     bench.controls(do="kill", signal=15, id="same")
     assert bench.signals == [15]
+
+
+def test_who_types_here_is_noted_with_the_time() -> None:
+    bench = Bench()
+    assert bench.porter.typed_here(b"x", 12.5) == b"x"
+    assert bench.porter.typed_s == 12.5

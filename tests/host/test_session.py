@@ -480,6 +480,22 @@ def test_the_report_of_a_watched_session_is_waited_for_and_of_another_not(host: 
     assert run.notices == ["one watches"]
 
 
+def test_uplink_that_looks_is_told_how_the_terminal_stands_and_once_more_at_the_end(host: Host) -> None:
+    def script(run: Hosted) -> None:
+        uplink = run.uplink()
+        assert run.out is not None
+        run.out.expect(b"secret?")
+        uplink.says(Message(Kind.LOOK))
+        said = uplink.hears(Kind.LOOKED).header
+        assert (said["canonical"], said["echo"], said["here"]) == (True, False, False)
+        assert said["group"] == said["pid"]
+        run.types(b"x\n")
+        assert uplink.hears(Kind.LOOKED).header["here"] is False
+        uplink.hears(Kind.FINISH)
+
+    host("sh", "-c", "stty -echo; printf 'secret?'; read answer").run(script)
+
+
 def test_an_answer_to_a_question_in_the_output_is_typed(host: Host) -> None:
     run = host("sh", "-c", "stty -echo; echo ready; read line; echo got $line", share=Share.VIEW)
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from codewrap.host.waiting import READ, WRITE, Waiting
+from codewrap.host.waiting import READ, WRITE, Stream, Waiting
+from codewrap.terminal.local import Sink
 
 SOON_S = 10.0
 
@@ -90,3 +91,12 @@ def test_one_that_was_closed_is_ready_and_can_be_forgotten() -> None:
 
 def test_directions_are_those_of_poll() -> None:
     assert (READ, WRITE) == (select.POLLIN, select.POLLOUT)
+
+
+def test_stream_has_more_while_a_read_would_not_be_in_vain(pair: tuple[socket.socket, socket.socket]) -> None:
+    stream = Stream(pair[0].fileno(), "stdout", Sink(1))
+    assert not stream.has_more(0)
+    pair[1].send(b"x")
+    assert stream.has_more(0)
+    pair[0].recv(1)
+    assert not stream.has_more(0)

@@ -1,0 +1,25 @@
+"""What of the terminal only the host can tell, when the uplink asks: it looks once, and judges nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import termios
+from typing import Any
+
+from codewrap.terminal.child import Child
+
+
+def look(child: Child, typed_s: float | None) -> dict[str, Any]:
+    """The header of Kind.LOOKED. ``typed_s``: when somebody typed last at a terminal of our own; None where we have none.
+
+    Without a PTY, or where the system does not tell, nothing is said of the command's terminal.
+    """
+    said: dict[str, Any] = {"here": typed_s is not None, "typed_s": typed_s or 0.0}
+    if child.on_terminal:
+        with contextlib.suppress(OSError, termios.error):
+            local = termios.tcgetattr(child.terminal_fd)[3]
+            group = os.tcgetpgrp(child.terminal_fd)
+            said |= {"canonical": bool(local & termios.ICANON), "echo": bool(local & termios.ECHO)}
+            said |= {"pid": child.pid, "group": group}
+    return said
