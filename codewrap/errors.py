@@ -8,6 +8,8 @@ CodewrapError
 ├── SessionError
 │   ├── SessionNotFound      no such session can be reached (255)
 │   ├── SessionNameTaken     a running session has this name
+│   ├── SessionNested        this is inside it already
+│   ├── SessionWatchesItself it would be shown within itself (255)
 │   └── SessionNotShareable  no link can lead to it
 ├── AuthError                the server refuses these credentials
 ├── TransportError           the server cannot be reached, or answers wrongly
@@ -99,6 +101,25 @@ class SessionNameTaken(SessionError):
 
     def __str__(self) -> str:
         return f"a session {self.name!r} is already running: choose another --name, or attach to it"
+
+
+class SessionNested(SessionError):
+    """What runs here runs inside this session already."""
+
+    def __str__(self) -> str:
+        return (
+            f"this is inside session {self.name!r} already, and seen there: --nested makes a session within it all the same, "
+            "--detach one beside it"
+        )
+
+
+class SessionWatchesItself(SessionError):
+    """It would show what it shows, without end."""
+
+    exit_status = EXIT_NOT_ATTACHED
+
+    def __str__(self) -> str:
+        return f"this is inside session {self.name!r}, which would be shown within itself (if it is not: unset CODEWRAP_SESSION)"
 
 
 class SessionNotShareable(SessionError):

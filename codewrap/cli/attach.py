@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codewrap import config
-from codewrap.cli import console, environment, links
+from codewrap.cli import console, environment, links, nesting
 from codewrap.cli.environment import Environment
 from codewrap.config import Gateway, Mode, Settings
 from codewrap.errors import EXIT_NOT_ATTACHED, AuthError, CodewrapError, SessionNotFound, TransportError
@@ -127,6 +127,8 @@ class Attachment:
             return
         with contextlib.suppress(CodewrapError):  # without a private directory there are no sessions of ours to find
             self._record = SessionStore(files.runtime_directory(here.values)).find(name)
+        if self._record is not None and os.isatty(1):
+            nesting.refuse_mirror(here, name)
 
     def run(self) -> int:
         """The exit status. Raises CodewrapError when it could not attach at all."""

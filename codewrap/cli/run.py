@@ -16,22 +16,30 @@ from typing import Annotated, Any
 import typer
 
 from codewrap import config
-from codewrap.cli import console, environment, names
+from codewrap.cli import console, detach, environment, names, nesting
 from codewrap.cli.environment import Environment
+from codewrap.cli.runlines import RunLines
 from codewrap.config import Budget, Mode, Settings
-from codewrap.errors import CodewrapError, ConfigError, StoreError
+from codewrap.errors import CodewrapError, ConfigError, SessionNameTaken, StoreError
 from codewrap.host.inputaudit import InputAudit
 from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLaunch, UplinkLink, uplink_command
 from codewrap.host.session import HostSession, Outcome, flush_standard_streams, in_foreground, original_environment
 from codewrap.protocol.admission import Admission, Share
-from codewrap.protocol.channels import check_session_name, printable
+from codewrap.protocol.channels import check_session_name
 from codewrap.protocol.geometry import Size
 from codewrap.store import files, sessionlog
 from codewrap.store.audit import AuditLog
 from codewrap.store.sessions import SessionRecord, SessionStore, process_start
-from codewrap.store.spent import read_spent
-from codewrap.terminal.child import Child, PtyOptions, get_size, replace_process, start_on_pipes, start_on_pty
+from codewrap.terminal.child import (
+    Child,
+    PtyOptions,
+    get_size,
+    replace_process,
+    start_on_pipes,
+    start_on_pty,
+    start_unattended,
+)
 from codewrap.terminal.local import RawTerminal
 from codewrap.terminal.wakeup import SignalWakeup
 from codewrap.transport import lane
@@ -47,11 +55,8 @@ SIGNALS = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-_WHO_TYPES = {
-    Share.VIEW: "nobody else may type",
-    Share.WRITE: "others may type",
-    Share.ASK: "others ask before they type",
-}
+# What a detached session would have said at its end; beside its log.
+HOST_LOG = "host.log"
 DEFAULT_SIZE = Size(rows=24, cols=80)
 
 
@@ -69,11 +74,16 @@ class RunOptions:
     json: bool
     max_rate: float | None = None
     budget: Budget | None = None
+    detach: bool = False
+    nested: bool = False
 
 
 def run(
     command: Annotated[list[str], typer.Argument(help="The command and its arguments.", show_default=False)],
     name: Annotated[str | None, typer.Option("--name", "-n", envvar="CODEWRAP_NAME", help="Name of the session.")] = None,
+    detached: Annotated[
+        bool, typer.Option("--detach", "-d", help="Go on in the background, on a terminal of its own; say how to attach.")
+    ] = False,
     pty: Annotated[
         bool, typer.Option("--pty", envvar="CODEWRAP_PTY", help="A terminal for CMD even where there is none.")
     ] = False,
@@ -95,6 +105,9 @@ def run(
     budget: Annotated[
         str | None, typer.Option("--budget", envvar="CODEWRAP_BUDGET", help="Messages to keep within: 50k/day, 2k/hour.")
     ] = None,
+    nested: Annotated[
+        bool, typer.Option("--nested", envvar="CODEWRAP_NESTED", help="Also inside a session, on its terminal.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", envvar="CODEWRAP_QUIET", help="No lines of our own.")] = False,
     as_json: Annotated[bool, typer.Option("--json", envvar="CODEWRAP_JSON", help="One JSON object on stderr instead.")] = False,
     mode: Annotated[
@@ -104,13 +117,13 @@ def run(
 ) -> None:
     """Run CMD here as if nothing were in between; others can watch it and type into it.
 
-    Options of CMD need no "--". Exit status: CMD's own; 128+n when signal n killed it; 127 not found, 126 not executable,
-    125 codewrap failed, 2 usage.
+    Options of CMD need no "--". Exit status: CMD's own (with --detach 0 once it runs); 128+n when signal n killed it; 127 not
+    found, 126 not executable, 125 codewrap failed, 2 usage.
     """
     most = None if max_rate is None else config.parse_rate("--max-rate", max_rate)
     within = None if budget is None else config.parse_budget("--budget", budget)
     shared = parse_share(share, read_only=read_only)
-    options = RunOptions(name, pty, cols, rows, not no_encrypt, shared, quiet, as_json, most, within)
+    options = RunOptions(name, pty, cols, rows, not no_encrypt, shared, quiet, as_json, most, within, detached, nested)
     here = environment.current()
     settings = config.load(here.values, mode, tls=tls)
     console.leave(Run(command, options, here, settings).run())
@@ -139,15 +152,21 @@ class Run:
         shared = settings.mode is not Mode.EMBEDDED
         self._name = check_session_name(options.name, "--name") if options.name else names.random_name(shared=shared)
         self._epoch = _hex(8)
-        self._on_pty = options.pty or environment.is_interactive()
-        self._interactive = self._on_pty and os.isatty(0) and in_foreground(0)
+        self._on_pty = options.pty or options.detach or environment.is_interactive()
+        self._interactive = self._on_pty and not options.detach and os.isatty(0) and in_foreground(0)
+        outer = "" if options.detach else nesting.outer_session(here)
+        self._lines = RunLines(options, settings, outer)
         self._size = self._initial_size()
         self._lane_name = ""
-        self._notices: list[str] = []
         self._check_encryption()
+        if self._interactive and not options.nested:
+            nesting.refuse_within(outer)
 
     def run(self) -> int:
-        """The exit status. Raises CodewrapError only before the command runs."""
+        """The exit status. Raises CodewrapError only before the command runs. With `--detach` it returns in two processes."""
+        return detach.in_background(self._begin) if self._options.detach else self._begin()
+
+    def _begin(self, caller: detach.Caller | None = None) -> int:
         started_s = time.monotonic()
         with contextlib.ExitStack() as stack:
             try:
@@ -158,12 +177,23 @@ class Run:
                 prepared = self._prepare(started_s, hub)
             except StoreError as error:
                 # A disk of ours that is full must not cost anybody their command.
-                console.say(f"this cannot be watched: {error}; it runs all the same")
-                flush_standard_streams()
-                replace_process(self._command, config.child_environment(self._here.original))
-            return self._run(prepared, hub, lanes, started_s)
+                return self._run_unwatched(error, caller)
+            return self._run(prepared, hub, lanes, caller, started_s)
 
-    def _run(self, prepared: Prepared, hub: socket.socket | None, lanes: Lanes, started_s: float) -> int:
+    def _run_unwatched(self, error: StoreError, caller: detach.Caller | None) -> int:
+        environ = config.child_environment(self._here.original)
+        if caller is None:
+            console.say(f"this cannot be watched: {error}; it runs all the same")
+            flush_standard_streams()
+            replace_process(self._command, environ)
+        pid = start_unattended(self._command, environ)
+        console.say(f"this cannot be watched: {error}; it runs all the same, as process {pid}, and what it writes is lost")
+        caller.let_go()
+        return 0
+
+    def _run(
+        self, prepared: Prepared, hub: socket.socket | None, lanes: Lanes, caller: detach.Caller | None, started_s: float
+    ) -> int:
         log, store, record = prepared
         flush_standard_streams()
         with SignalWakeup(SIGNALS) as wakeup:
@@ -173,7 +203,9 @@ class Run:
                 store.remove(record.name, record.epoch)
                 sessionlog.delete(log.directory)
                 raise
-            self._announce(record)
+            self._lines.begin(record)
+            if caller is not None:
+                caller.let_go(log.directory / HOST_LOG)
             link = UplinkLink(self._uplink_launch(record, hub))
             try:
                 outcome = self._host(child, log, link, lanes, wakeup, started_s)
@@ -183,7 +215,7 @@ class Run:
                 log.close()
         if link.never_ran:
             sessionlog.delete(log.directory)
-        self._summarize(outcome, log.directory)
+        self._lines.end(record.name, outcome, log.directory)
         return outcome.exited.status
 
     # -- build -------------------------------------------------------------------------------------------------
@@ -200,6 +232,8 @@ class Run:
 
     def _initial_size(self) -> Size:
         local = (get_size(1) or get_size(0)) if self._on_pty else None
+        if self._options.detach:
+            local = local or get_size(2)
         size = local or DEFAULT_SIZE
         return Size(rows=self._options.rows or size.rows, cols=self._options.cols or size.cols).clamped()
 
@@ -207,16 +241,26 @@ class Run:
         runtime = files.runtime_directory(self._here.values)
         logs = files.private_directory(files.state_directory(self._here.values) / "sessions")
         store = SessionStore(runtime)
-        directory = logs / f"{self._name}-{self._epoch}"
-        record = self._record(directory, hub)
-        store.create(record)
+        record = self._take_name(store, logs, hub)
         try:
-            log = sessionlog.LogWriter(directory, started_s)
+            log = sessionlog.LogWriter(Path(record.log_directory), started_s)
         except StoreError:
             store.remove(record.name, record.epoch)
             raise
         log.resized(self._size, started_s)
         return log, store, record
+
+    def _take_name(self, store: SessionStore, logs: Path, hub: socket.socket | None) -> SessionRecord:
+        while True:
+            record = self._record(logs / f"{self._name}-{self._epoch}", hub)
+            try:
+                store.create(record)
+            except SessionNameTaken:
+                if self._options.name:
+                    raise
+                self._name = names.random_name(shared=True)  # of two words there are not so many
+            else:
+                return record
 
     def _record(self, directory: Path, hub: socket.socket | None) -> SessionRecord:
         access = None
@@ -260,10 +304,12 @@ class Run:
             return start_on_pipes(self._command, environ)
         environ.setdefault("TERM", "xterm-256color")
         attributes = None
-        if os.isatty(0):
+        if self._options.detach:
+            attributes = detach.cooked_settings(0)
+        elif os.isatty(0):
             with contextlib.suppress(termios.error):
                 attributes = termios.tcgetattr(0)
-        apart = not self._options.pty and not os.isatty(2)
+        apart = not self._options.pty and not self._options.detach and not os.isatty(2)
         options = PtyOptions(self._size, attributes, job_control=self._interactive, stderr_apart=apart)
         return start_on_pty(self._command, environ, options)
 
@@ -308,7 +354,7 @@ class Run:
                 terminal,
                 stdin_fd,
                 Admission(self._options.share),
-                self._notice,
+                self._lines.notice,
                 lanes,
                 audit,
                 self._say_on_terminal,
@@ -321,77 +367,13 @@ class Run:
             console.say(text)
 
     def _stdin_fd(self) -> int:
+        if self._options.detach:
+            return -1
         try:
             os.fstat(0)
         except OSError:
             return -1
         return 0
-
-    # -- report ------------------------------------------------------------------------------------------------
-
-    def _announce(self, record: SessionRecord) -> None:
-        for warning in self._settings.warnings:
-            console.say(f"warning: {warning}")
-        if self._options.json:
-            console.say_json(
-                {
-                    "session": record.name,
-                    "attach": f"codewrap attach {record.name}",
-                    "url": self._settings.gateway.url if self._settings.gateway else None,
-                    "endpoint": record.endpoint,
-                    "mode": record.mode,
-                    "encrypted": record.encrypted,
-                    "read_only": record.read_only,
-                    "share": record.share,
-                }
-            )
-        elif not self._options.quiet:
-            what = printable(" ".join(self._command), 60)
-            console.say(f"session {record.name}: {what} ({_WHO_TYPES[self._options.share]})")
-            console.say(f"attach with: codewrap attach {record.name}")
-            console.say(self._relay_line(record))
-
-    def _relay_line(self, record: SessionRecord) -> str:
-        sealed = "end-to-end encrypted" if record.encrypted else "NOT encrypted: the relay can read along"
-        if self._settings.mode is Mode.EMBEDDED:
-            return f"relay: embedded, this machine only ({record.endpoint}); {sealed}"
-        return f"relay: {record.endpoint} ({record.mode}); {sealed}"
-
-    def _notice(self, text: str) -> None:
-        # A line of ours in the middle of a full-screen program would spoil it: kept for the end.
-        self._notices.append(printable(text, 300))
-
-    def _summarize(self, outcome: Outcome, log_directory: Path) -> None:
-        if self._options.json or self._options.quiet:
-            return
-        for text in dict.fromkeys(self._notices):
-            console.say(text)
-        if outcome.log_broken:
-            console.say(f"the session log could not be kept whole: {outcome.log_broken}")
-        exited = outcome.exited
-        how = f"killed by signal {exited.signal}" if exited.signal is not None else f"exit {exited.code}"
-        parts = [how, console.duration(outcome.duration_s), f"{console.amount(outcome.output_bytes)} of output"]
-        parts += self._costs(outcome.uplink, log_directory)
-        if outcome.restarts:
-            parts.append(f"the link was restarted {outcome.restarts} times")
-        console.say(f"session {self._name} ended: " + ", ".join(parts))
-
-    def _costs(self, report: dict[str, Any], log_directory: Path) -> list[str]:
-        """Who watched, and what that cost; as far as it is written down where the uplink still delivers."""
-        parts = []
-        if report:
-            parts.append(f"{report['peak_watchers']} watching at most")
-        elif (spent := read_spent(log_directory)) is not None:
-            report = spent.public(time.time())
-        if report:
-            size = f" ({console.amount(report['bytes'])})" if report["events"] else ""
-            parts.append(f"{report['events']} events sent{size}")
-        if report.get("messages"):
-            a_day = console.count(report["messages_per_day_estimate"])
-            parts.append(f"about {console.count(report['messages'])} messages ({a_day} a day at this rate)")
-        if report.get("refused"):
-            parts.append(f"{report['refused']} publishes failed")
-        return parts
 
 
 def _hex(size: int) -> str:

@@ -213,6 +213,15 @@ def start_on_pipes(command: Sequence[str], environ: Mapping[str, str]) -> Child:
     return Child(pid, stdin_fd=in_write, stdout_fd=out_read, stderr_fd=err_read, group=False)
 
 
+def start_unattended(command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Start ``command`` in a session of its own, with nothing to read and nobody who reads it; its pid. Raises CommandError."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        return _Launch(command, environ, (null, null, null), -1).apart()
+    finally:
+        os.close(null)
+
+
 def replace_process(command: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
     """Become ``command``: for when it can be run and nothing else can. Raises CommandError."""
     for ignored in _RESTORED_SIGNALS:
@@ -252,6 +261,9 @@ class _Launch:
 
     def in_our_group(self) -> tuple[int, int, int]:
         return self._fork_command(lambda: None), -1, -1
+
+    def apart(self) -> int:
+        return self._fork_command(os.setsid)
 
     def as_leader(self) -> tuple[int, int, int]:
         return self._fork_command(self._lead_session), -1, -1

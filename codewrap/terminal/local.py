@@ -13,6 +13,7 @@ import stat
 import termios
 import tty
 from collections import deque
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -235,8 +236,9 @@ def _open_for_writing(fd: int) -> tuple[int, bool, int]:
     """A descriptor to write to, whether it is ours, and the most to write at once (0: no limit)."""
     flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     with contextlib.suppress(OSError):
-        kind = os.fstat(fd).st_mode
-        if stat.S_ISREG(kind):
+        status = os.fstat(fd)
+        kind = status.st_mode
+        if stat.S_ISREG(kind) or (stat.S_ISCHR(kind) and status.st_rdev == Path(os.devnull).stat().st_rdev):
             return fd, False, 0
         if os.isatty(fd):
             return os.open(os.ttyname(fd), flags), True, 0

@@ -21,7 +21,17 @@ import pytest
 
 from codewrap.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, CommandError, CommandNotExecutable, CommandNotFound
 from codewrap.protocol.geometry import Size
-from codewrap.terminal.child import Child, Exited, PtyOptions, Stopped, get_size, set_size, start_on_pipes, start_on_pty
+from codewrap.terminal.child import (
+    Child,
+    Exited,
+    PtyOptions,
+    Stopped,
+    get_size,
+    set_size,
+    start_on_pipes,
+    start_on_pty,
+    start_unattended,
+)
 from codewrap.terminal.wakeup import SignalWakeup
 from tests.support.ptydriver import eventually
 
@@ -514,6 +524,22 @@ def test_what_was_written_before_the_end_is_read_to_the_last_byte(keep: Callable
     assert tool is not None
     child = keep(monitored([tool, "500"]))
     assert output(child) == b"".join(b"%d\r\n" % number for number in range(1, 501))
+
+
+def test_what_nobody_attends_to_has_a_session_of_its_own_and_nothing_else(tmp_path: Path) -> None:
+    found = tmp_path / "found"
+    streams = "readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2"
+    script = f"({streams}; ps -o sid= -p $$) > {found}"
+    pid = start_unattended(["sh", "-c", script], os.environ)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert found.read_text().split() == [os.devnull, os.devnull, os.devnull, str(pid)]
+
+
+def test_what_nobody_attends_to_is_told_of_where_it_cannot_start() -> None:
+    before = open_descriptors()
+    with pytest.raises(CommandNotFound):
+        start_unattended(["no-such-command-anywhere"], os.environ)
+    assert open_descriptors() == before
 
 
 def test_closing_gives_every_descriptor_back(start: Start) -> None:

@@ -387,6 +387,17 @@ def test_a_file_is_written_at_once_where_others_write_too(tmp_path: Path) -> Non
     assert (tmp_path / "file").read_bytes() == b"one two three four"
 
 
+def test_where_nothing_is_kept_all_is_written_at_once() -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        sink = Sink(null)
+        sink.write(bytes(10 * PIPE_CHUNK))
+        assert not sink.waiting
+        assert not sink.closed
+    finally:
+        os.close(null)
+
+
 def test_a_disk_that_is_full_ends_the_sink_and_not_us(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
     with files_ending_at(100):
