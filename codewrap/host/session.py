@@ -402,6 +402,8 @@ class _Loop:
                 self._notice(header["text"])
             case Kind.WATCHERS:
                 self._was_watched = True
+            case Kind.MARK:
+                self._log.mark(header["what"], header["values"], time.monotonic())
             case Kind.LOOK:
                 self._link.looked(self._look())
             case Kind.DONE:

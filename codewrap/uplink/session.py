@@ -42,6 +42,7 @@ from codewrap.uplink.inputpath import KEY_KEEP_S, InputPath, SecretOf, UplinkPla
 from codewrap.uplink.portrait import Engine, portrait
 from codewrap.uplink.quickpath import QuickPath
 from codewrap.uplink.spending import CostPlan, Spending
+from codewrap.uplink.visitors import Visitors
 from codewrap.uplink.watchers import Watchers
 
 MAX_QUEUED = 10_000
@@ -104,6 +105,7 @@ class UplinkSession:
         self._queue: deque[SubscriberEvent] = deque(maxlen=MAX_QUEUED)
         self._wake = wake
         self._watchers = Watchers()
+        self._visitors = Visitors(host.send)
         self._spending = spending or Spending(CostPlan(), None, clock())
         self._peak_watchers = 0
         self._retry = _Retry()
@@ -313,6 +315,7 @@ class UplinkSession:
                         self._watchers.add(member.user_id, member.info)
                         self._composer.challenges.add(member.info.get(CHALLENGE))
                     self._farewell.connected()
+                    self._visitors.here(self._watchers.viewers)
                     self._farewell.came(len(self._watchers.viewers))
                     self._counted(new=bool(self._watchers.viewers))
                     self._spending.somebody_moved(self._clock(), came=True)  # we did
@@ -320,12 +323,15 @@ class UplinkSession:
                 case MemberAdded(member=member):
                     new = self._watchers.add(member.user_id, member.info)
                     self._composer.challenges.add(member.info.get(CHALLENGE))
+                    if new:
+                        self._visitors.came(member.user_id)
                     self._farewell.came(int(new))
                     self._counted(new=new)
                     self._spending.somebody_moved(self._clock(), came=True)
                     self._mind_hosts()
                 case MemberRemoved(member=member):
                     if self._watchers.remove(member.user_id):
+                        self._visitors.went(member.user_id)
                         now_s = self._clock()
                         self._farewell.left(now_s, heard=self._composer.end_said and now_s - self._asked_s > JUST_ASKED_S)
                     self._counted(new=False)

@@ -16,6 +16,7 @@ import pytest
 from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLaunch, UplinkLink
 from codewrap.host.session import LANE_BYTES, HostSession, Outcome, original_environment
+from codewrap.host.typed import TypedRecord
 from codewrap.protocol.admission import Admission, Share
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Decoder, Kind, Message, encode
@@ -103,6 +104,7 @@ class Hosted:
         self.out: Collected | None = None
         self._uplinks: list[Uplink] = []
         self.lane = secrets.token_hex(8)
+        self.keeps_input = False
 
     def run(self, script: Callable[[Hosted], None], *, reads: bool = True, with_stdin: bool = True) -> Outcome:
         if reads:
@@ -122,6 +124,8 @@ class Hosted:
             admission = Admission(self.share, "anna")
             notice, say = self.notices.append, self.said.append
             session = HostSession(child, log, link, None, stdin_fd, admission, notice, lanes, say=say, name="build")
+            if self.keeps_input:
+                session.write = TypedRecord(log).write
             return played(lambda: session.run(wakeup, 0.0), lambda: script(self))
 
     def _start(self) -> Child:
@@ -159,6 +163,13 @@ class Hosted:
         found = {"stdout": b"", "stderr": b""}
         for piece in follower.pieces(0, follower.end, 1 << 20):
             found[piece.stream] += piece.data
+        reader.close()
+        return found
+
+    def timeline(self) -> list[tuple[object, ...]]:
+        """What it says beside output and sizes."""
+        reader = LogReader(self.directory / "log")
+        found = [(each.what, *each.values) for each in reader.entries() if each.what not in ("stdout", "stderr", "resize")]
         reader.close()
         return found
 
@@ -506,6 +517,41 @@ def test_an_answer_to_a_question_in_the_output_is_typed(host: Host) -> None:
 
     run.run(script)
     assert run.written().endswith(b"got answer\r\n")
+
+
+def test_what_the_uplink_marks_stands_in_the_timeline_and_nonsense_does_not(host: Host) -> None:
+    run = host("cat")
+
+    def script(run: Hosted) -> None:
+        uplink = run.uplink()
+        uplink.says(
+            Message(Kind.MARK, {"what": "join", "values": ["anna"]}),
+            Message(Kind.MARK, {"what": "exit", "values": [0, None]}),
+            Message(Kind.MARK, {"what": "leave", "values": [["anna"]]}),
+            Message(Kind.MARK, {}),
+            Message(Kind.MARK, {"what": "leave", "values": ["anna"]}),
+            Message(Kind.ANSWER, body=b"\x04"),
+        )
+
+    run.run(script)
+    assert run.timeline() == [("join", "anna"), ("leave", "anna"), ("exit", 0, None)]
+
+
+def test_input_of_keyboard_and_viewers_is_kept_where_that_was_asked_for(host: Host) -> None:
+    run = host("cat")
+    run.keeps_input = True
+
+    def script(run: Hosted) -> None:
+        uplink = run.uplink()
+        run.types(b"here\n")
+        assert run.out is not None
+        run.out.expect(b"here\r\nhere")
+        uplink.types(b"there\n")
+        run.out.expect(b"there\r\nthere")
+        run.types(b"\x04")
+
+    run.run(script)
+    assert run.timeline() == [("input", "here\n"), ("input", "there\n"), ("input", "\x04"), ("exit", 0, None)]
 
 
 def test_a_command_knows_where_it_runs() -> None:

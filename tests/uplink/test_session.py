@@ -230,6 +230,19 @@ def test_the_host_is_told_how_many_watch(bench: Bench) -> None:
     assert {type(frame) for frame in bench.published()} == {ScreenFrame}
 
 
+def test_joins_and_leaves_are_told_to_the_host_once_each(bench: Bench) -> None:
+    bench.connects(ANNA)
+    bench.subscriber.tells(MemberAdded(PRESENCE, BOB), MemberAdded(PRESENCE, Member("host.9", {"role": "host"})))
+    bench.subscriber.tells(StateChanged(ConnectionState.UNAVAILABLE, "gone"))
+    bench.steps()
+    bench.connects(ANNA)
+    bench.subscriber.tells(MemberRemoved(PRESENCE, ANNA), MemberRemoved(PRESENCE, ANNA))
+    bench.steps()
+    marks = [(message.header["what"], *message.header["values"]) for message in bench.heard(Kind.MARK)]
+    users = [member.user_id.rpartition(".")[0] for member in (ANNA, BOB)]
+    assert marks == [("join", users[0]), ("join", users[1]), ("leave", users[1]), ("leave", users[0])]
+
+
 def test_a_link_that_is_lost_has_no_viewers(bench: Bench) -> None:
     bench.connects(ANNA)
     bench.published()
