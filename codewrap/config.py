@@ -55,6 +55,8 @@ SOKETI_EVENT_BYTES = 100_000
 MAX_TOKEN_CHARACTERS = 8192
 AUDIT_FILE_BYTES = 16 * 1024 * 1024
 AUDIT_FILES = 8
+RETENTION = "30d"
+RECORDINGS_MAX = "2G"
 # As people write them, in seconds; a month is 30 days.
 _PERIODS_S = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86_400.0, "day": 86_400.0}
 _PERIODS_S["month"] = 30 * 86_400.0
@@ -213,6 +215,26 @@ def audit_limits(values: Mapping[str, str]) -> tuple[int, int]:
     if not _is_number(files, 2, 1000):
         raise ConfigError("CODEWRAP_AUDIT_FILES", "is not a number of files", "use 2 to 1000")
     return int(size), int(files)
+
+
+def recordings_kept(values: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """For how many seconds the log of a session is kept after its end, 0 for not at all, and how many bytes all of them may take.
+
+    None where there is no limit. Raises ConfigError.
+    """
+    age = values.get("CODEWRAP_RETENTION") or RETENTION
+    size = values.get("CODEWRAP_RECORDINGS_MAX") or RECORDINGS_MAX
+    found = re.fullmatch(r"([0-9]{1,12})([kmgt]?)b?", size.lower())
+    if found is None and size.lower() != "none":
+        raise ConfigError("CODEWRAP_RECORDINGS_MAX", "is not a size in bytes", "for example 500M or 2G; or none")
+    most_bytes = None if found is None else int(found[1]) * 1000 ** " kmgt".index(found[2] or " ")
+    if age.lower() in ("0", "forever"):
+        return (0 if age == "0" else None), most_bytes
+    try:
+        return parse_duration("CODEWRAP_RETENTION", age), most_bytes
+    except ConfigError as error:
+        advice = "for example 8h or 30d; 0 to keep nothing, or forever"
+        raise ConfigError(error.setting, error.problem, advice) from None
 
 
 def most_per_user(values: Mapping[str, str]) -> tuple[int, int]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,6 +36,7 @@ from codewrap.config import (
     parse_duration,
     parse_rate,
     read_environment,
+    recordings_kept,
 )
 from codewrap.errors import EXIT_USAGE, ConfigError
 
@@ -596,7 +599,7 @@ def test_what_may_not_be_read_is_told_and_what_may_not_be_seen_is_not_there(
     (directory / ".env").write_text("B=b\n", encoding="utf-8")
     (directory / ".env").chmod(file_mode)
     directory.chmod(directory_mode)
-    for above in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+    for above in (tmp_path, *itertools.takewhile(lambda path: path != Path(tempfile.gettempdir()), tmp_path.parents)):
         above.chmod(0o711)
     command = [sys.executable, "-c", READ_AS_ANOTHER_USER, str(directory)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False)
@@ -635,6 +638,43 @@ def test_wrong_limits_of_audit_logs_are_refused(name: str, value: str) -> None:
         audit_limits({name: value})
     assert caught.value.setting == name
     assert value not in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("retention", "most", "expected"),
+    [
+        ("", "", (30 * 86_400, 2_000_000_000)),
+        ("8h", "500M", (28_800, 500_000_000)),
+        ("0", "0", (0, 0)),
+        ("forever", "none", (None, None)),
+        ("FOREVER", "1tb", (None, 10**12)),
+        ("7d", "123456", (604_800, 123_456)),
+        ("1h", "64k", (3600, 64_000)),
+    ],
+)
+def test_how_long_and_how_much_is_kept(retention: str, most: str, expected: tuple[int | None, int | None]) -> None:
+    assert recordings_kept({"CODEWRAP_RETENTION": retention, "CODEWRAP_RECORDINGS_MAX": most}) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("CODEWRAP_RETENTION", "long", "8h or 30d; 0 to keep nothing"),
+        ("CODEWRAP_RETENTION", "-1d", "forever"),
+        ("CODEWRAP_RETENTION", "0d", "0 to keep nothing"),
+        ("CODEWRAP_RETENTION", "30", "30d"),
+        ("CODEWRAP_RECORDINGS_MAX", "lots", "500M or 2G; or none"),
+        ("CODEWRAP_RECORDINGS_MAX", "-1", "2G"),
+        ("CODEWRAP_RECORDINGS_MAX", "1.5G", "2G"),
+        ("CODEWRAP_RECORDINGS_MAX", "٣G", "2G"),
+    ],
+)
+def test_what_is_no_limit_of_what_is_kept_is_refused(name: str, value: str, advice: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        recordings_kept({name: value})
+    assert caught.value.setting == name
+    assert value not in caught.value.problem
+    assert advice in caught.value.advice
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import typer
 from codewrap import config
 from codewrap.cli import console, detach, environment, names, nesting
 from codewrap.cli.environment import Environment
+from codewrap.cli.keeping import Keeping
 from codewrap.cli.runlines import RunLines
 from codewrap.config import Budget, Mode, Settings
 from codewrap.errors import CodewrapError, ConfigError, SessionNameTaken, StoreError
@@ -76,6 +77,7 @@ class RunOptions:
     budget: Budget | None = None
     detach: bool = False
     nested: bool = False
+    record: bool = True
 
 
 def run(
@@ -108,6 +110,9 @@ def run(
     nested: Annotated[
         bool, typer.Option("--nested", envvar="CODEWRAP_NESTED", help="Also inside a session, on its terminal.")
     ] = False,
+    no_record: Annotated[
+        bool, typer.Option("--no-record", envvar="CODEWRAP_NO_RECORD", help="Keep no log once the session has ended.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", envvar="CODEWRAP_QUIET", help="No lines of our own.")] = False,
     as_json: Annotated[bool, typer.Option("--json", envvar="CODEWRAP_JSON", help="One JSON object on stderr instead.")] = False,
     mode: Annotated[
@@ -123,7 +128,9 @@ def run(
     most = None if max_rate is None else config.parse_rate("--max-rate", max_rate)
     within = None if budget is None else config.parse_budget("--budget", budget)
     shared = parse_share(share, read_only=read_only)
-    options = RunOptions(name, pty, cols, rows, not no_encrypt, shared, quiet, as_json, most, within, detached, nested)
+    options = RunOptions(
+        name, pty, cols, rows, not no_encrypt, shared, quiet, as_json, most, within, detached, nested, not no_record
+    )
     here = environment.current()
     settings = config.load(here.values, mode, tls=tls)
     console.leave(Run(command, options, here, settings).run())
@@ -158,6 +165,7 @@ class Run:
         self._lines = RunLines(options, settings, outer)
         self._size = self._initial_size()
         self._lane_name = ""
+        self._keeping = Keeping(here.values, record=options.record)
         self._check_encryption()
         if self._interactive and not options.nested:
             nesting.refuse_within(outer)
@@ -209,12 +217,13 @@ class Run:
             link = UplinkLink(self._uplink_launch(record, hub))
             try:
                 outcome = self._host(child, log, link, lanes, wakeup, started_s)
+                self._keeping.end(outcome.exited, outcome.duration_s, outcome.output_bytes)
             finally:
                 store.remove(record.name, record.epoch)
                 child.close()
                 log.close()
         if link.never_ran:
-            sessionlog.delete(log.directory)
+            self._keeping.clean_up(config.child_environment(self._here.original))
         self._lines.end(record.name, outcome, log.directory)
         return outcome.exited.status
 
@@ -248,6 +257,7 @@ class Run:
             store.remove(record.name, record.epoch)
             raise
         log.resized(self._size, started_s)
+        self._keeping.begin(record, pty=self._on_pty, size=self._size)
         return log, store, record
 
     def _take_name(self, store: SessionStore, logs: Path, hub: socket.socket | None) -> SessionRecord:
@@ -333,6 +343,7 @@ class Run:
             "hub": record.hub,
             "broker": broker_values(self._settings) if self._settings.mode is Mode.DIRECT else None,
             "gateway": gateway_values(self._settings) if self._settings.mode is Mode.GATEWAY else None,
+            **self._keeping.plan(),
         }
         inherit = (hub.fileno(),) if hub is not None else ()
         return UplinkLaunch(uplink_command(), environ, configuration, inherit, str(Path(record.log_directory) / "uplink.log"))

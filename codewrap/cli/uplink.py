@@ -26,11 +26,13 @@ from codewrap.protocol.pacing import BrokerLimits
 from codewrap.protocol.sealing import SEED_BYTES
 from codewrap.redaction import redact_all
 from codewrap.store import sessionlog
+from codewrap.store.archive import Archive, Policy
 from codewrap.transport.base import AppCredentials, Deliver, Endpoint
 from codewrap.uplink.composer import SCROLLBACK_LINES, Composer, ScreenState
 from codewrap.uplink.driving import LoopDriver, PollDriver
 from codewrap.uplink.farewell import ABSENT_S
 from codewrap.uplink.follower import LogFollower
+from codewrap.uplink.heartbeat import Heartbeat
 from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import UplinkPlan
 from codewrap.uplink.portrait import Engine
@@ -51,6 +53,7 @@ NICENESS = 5
 # Where the kernel shares processors out by session (sched(7), autogroup), niceness counts within a session only: that which `run`
 # starts us in is our own.
 SESSION_NICENESS = Path("/proc/self/autogroup")
+ERROR_LOG = "uplink.log"
 
 
 def main() -> None:
@@ -100,11 +103,13 @@ class Uplink:
         self._connection = connection
         self._host = HostSocket(connection)
         self._directory = Path(configuration["log_directory"])
+        self._heartbeat = Heartbeat(self._directory, configuration["host"])
         self._hub: HubServer | None = None
         self._ended_s: float | None = None  # known before the server was reached
 
     def run(self) -> None:
         """Until the session is over and told."""
+        self._heartbeat.start()
         plan = UplinkPlan(
             session=self._configuration["session"],
             epoch=self._configuration["epoch"],
@@ -224,10 +229,24 @@ class Uplink:
         self._host.send(Message(Kind.NOTICE, {"text": text}))
 
     def _tidy_up(self, *, finished: bool) -> None:
-        """The log goes with the session; a loop that ended for another reason leaves it to the next uplink."""
-        if finished:
-            with contextlib.suppress(CodewrapError):
-                sessionlog.delete(self._directory)
+        """A loop that ended for another reason than the session's end leaves everything to the next uplink."""
+        if not finished:
+            return
+        self._heartbeat.stop()
+        if not self._configuration["kept"]:
+            sessionlog.delete(self._directory)
+        else:
+            _delete_if_empty(self._directory / ERROR_LOG)
+        with contextlib.suppress(CodewrapError):
+            # 0: this session was not to be kept. That says nothing of those that were.
+            policy = Policy(self._configuration["keep_s"] or None, self._configuration["keep_bytes"])
+            Archive(self._directory.parent).clean_up(policy, time.time())
+
+
+def _delete_if_empty(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if not path.stat().st_size:
+            path.unlink()
 
 
 def _cost_plan(configuration: dict[str, Any]) -> CostPlan:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import fcntl
 import json
 import math
 import os
@@ -23,7 +24,7 @@ from codewrap.errors import SessionNotFound, StoreError
 from codewrap.protocol.channels import check_session_name, is_session_name
 from codewrap.protocol.geometry import Size
 from codewrap.store import sessionfile
-from codewrap.store.files import write_private
+from codewrap.store.files import PRIVATE_FILE, write_private
 from codewrap.store.sessions import process_start
 
 # The uplink gives a sign of life every five seconds; more of them than this are not missed one after the other.
@@ -267,6 +268,26 @@ class Archive:
                 self.delete(kept)
                 deleted.append(kept)
         return deleted
+
+    def clean_up(self, policy: Policy, now: float) -> list[Kept]:
+        """`prune`, unless that was done of late, or somebody else does it now."""
+        try:
+            fd = os.open(
+                self._directory / sessionfile.CLEANED, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE
+            )
+        except OSError:
+            return []
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not sessionfile.clean_is_due(self._directory, now):
+                return []
+            os.pwrite(fd, b"\n", 0)
+            os.utime(fd, (now, now))
+            return self.prune(policy, now)
+        except OSError:
+            return []
+        finally:
+            os.close(fd)
 
     def _named(self) -> Iterator[tuple[str, str]]:
         """Name and epoch of every session's directory."""

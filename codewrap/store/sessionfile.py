@@ -18,6 +18,9 @@ VERSION = 1
 FILE_NAME = "session.json"
 HEARTBEAT = "heartbeat"
 """An empty file whose time the uplink sets while its host lives."""
+CLEANED = ".cleaned"
+"""Beside the sessions: its time is when what is too much was deleted last."""
+CLEAN_EVERY_S = 3600.0
 _MAX_BYTES = 32 * 1024 * 1024  # as for a record: a command line may have megabytes
 _FIRST_READ_BYTES = 64 * 1024
 
@@ -66,6 +69,16 @@ def read(directory: str) -> dict[str, Any]:
     finally:
         os.close(fd)
     return facts if isinstance(facts, dict) else {}
+
+
+def clean_is_due(directory: Path, now: float) -> bool:
+    """Whether it is time to delete what is too much in ``directory``, that of all sessions."""
+    try:
+        done = (directory / CLEANED).stat()
+    except OSError:
+        return True
+    # Empty: just made. A time to come: the clock was set back since, and this must not wait for it.
+    return not done.st_size or not 0 <= now - done.st_mtime < CLEAN_EVERY_S
 
 
 def machine() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -13,14 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from codewrap.cli.connections import Access, direct_viewer
+from codewrap.cli.connections import Access, ViewerName, direct_viewer
 from codewrap.cli.uplink import _access, secrets_of
 from codewrap.protocol import channels, frames, grants, sealing
 from codewrap.protocol.frames import Ended, Input, Screen
 from codewrap.protocol.hostlink import Decoder, Kind, Message, encode
+from codewrap.store.archive import Archive
 from codewrap.store.sessionlog import LogWriter
 from codewrap.transport.base import Event, Received, Subscribed
+from tests.support import kept
 from tests.support.deliveries import Deliveries
+from tests.support.ptydriver import eventually
 
 WAIT_S = 30.0
 HUB = {"app_id": "1", "key": "a" * 32, "secret": "b" * 64, "master_key": bytes(range(32)).hex()}
@@ -30,7 +34,7 @@ class Host:
     """The host's end of one uplink process in embedded mode."""
 
     def __init__(self, directory: Path, **changes: object) -> None:
-        self.log = LogWriter(directory / "log", 0.0)
+        self.log = LogWriter(directory / "s-00000000000000aa", 0.0)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.hub = {**HUB, "port": self.listener.getsockname()[1]}
         self._socket, theirs = socket.socketpair()
@@ -62,6 +66,10 @@ class Host:
             "gateway": None,
             "resumed": False,
             "watched": 0,
+            "host": os.getpid(),
+            "kept": True,
+            "keep_s": None,
+            "keep_bytes": None,
         } | changes
         self.says(Message(Kind.CONFIGURE, body=json.dumps(configuration).encode()))
 
@@ -95,11 +103,11 @@ def host(tmp_path: Path) -> Iterator[Host]:
     host.close()
 
 
-def test_a_viewer_sees_types_and_hears_the_end_and_the_log_goes_with_the_session(host: Host) -> None:
+def test_a_viewer_sees_types_and_hears_the_end_and_the_log_stays(host: Host) -> None:
     host.log.append(b"hello", "stdout", 0.1)
     host.hears(Kind.ARM)
     heard = Deliveries()
-    parts = direct_viewer(Access.to_hub(host.hub), "bob", "writer", heard)
+    parts = direct_viewer(Access.to_hub(host.hub), ViewerName("bob", "writer", ""), heard)
     output, presence = channels.output_channel("s", encrypted=True), channels.presence_channel("s")
     for channel in (output, presence):
         parts.subscriber.subscribe(channel)
@@ -123,7 +131,8 @@ def test_a_viewer_sees_types_and_hears_the_end_and_the_log_goes_with_the_session
     assert host.hears(Kind.DONE).header["peak_watchers"] == 1
     parts.subscriber.close()
     assert host.process.wait(WAIT_S) == 0
-    assert not host.log.directory.exists()
+    assert (host.log.directory / "output").read_bytes() == b"hello"
+    assert {path.name for path in host.log.directory.iterdir()} <= {"output", "timeline", "heartbeat", "spent"}
 
 
 def _sealed(text: str) -> str:
@@ -161,7 +170,50 @@ def test_a_server_that_cannot_be_reached_is_told_and_does_not_keep_it_after_the_
     assert "127.0.0.1:1" in host.hears(Kind.NOTICE).header["text"]
     host.says(Message(Kind.FINISH))
     assert host.process.wait(WAIT_S) == 0
+    assert host.log.directory.exists()
+    host.close()
+
+
+def test_a_log_that_is_not_to_be_kept_goes_with_the_session(tmp_path: Path) -> None:
+    host = Host(tmp_path, kept=False)
+    host.log.append(b"hello", "stdout", 0.1)
+    host.hears(Kind.ARM)
+    host.log.ended(0, None, 0.2)
+    host.says(Message(Kind.FINISH))
+    assert host.process.wait(WAIT_S) == 0
     assert not host.log.directory.exists()
+    host.close()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_log_of_a_host_that_died_is_kept_if_it_was_to_be(tmp_path: Path, wanted: bool) -> None:
+    host = Host(tmp_path, kept=wanted)
+    host.hears(Kind.ARM)
+    host._socket.close()
+    assert host.process.wait(WAIT_S) == 0
+    assert host.log.directory.exists() is wanted
+    host.close()
+
+
+@pytest.mark.parametrize(("keep_s", "left"), [(60, {"s"}), (None, {"s", "old"}), (0, {"s", "old"})])
+def test_what_is_kept_too_long_is_deleted_at_the_end(tmp_path: Path, keep_s: int | None, left: set[str]) -> None:
+    kept.ended(tmp_path, "old")
+    host = Host(tmp_path, keep_s=keep_s)
+    host.hears(Kind.ARM)
+    host.says(Message(Kind.FINISH))
+    assert host.process.wait(WAIT_S) == 0
+    assert Archive(tmp_path).names() == left
+    host.close()
+
+
+def test_a_sign_of_life_stands_beside_the_log_and_a_log_of_errors_only_where_there_are_any(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    (host.log.directory / "uplink.log").write_text("")
+    host.hears(Kind.ARM)
+    eventually((host.log.directory / "heartbeat").exists, "a sign of life")
+    host.says(Message(Kind.FINISH))
+    assert host.process.wait(WAIT_S) == 0
+    assert not (host.log.directory / "uplink.log").exists()
     host.close()
 
 

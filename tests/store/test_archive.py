@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import pytest
 
 from codewrap.errors import ConfigError, SessionNotFound, StoreError
 from codewrap.store.archive import Archive, Fate, Kept, Policy, State
-from codewrap.store.sessionfile import FILE_NAME, HEARTBEAT
+from codewrap.store.sessionfile import CLEANED, FILE_NAME, HEARTBEAT
 from codewrap.store.sessions import process_start
 from tests.support.kept import BEGAN_AT, ended, epoch, lost, of_this_process
 
@@ -380,3 +381,37 @@ def test_what_cannot_be_deleted_does_not_keep_the_rest(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     assert names(archive.prune(Policy(0.0), BEGAN_AT + 100)) == ["second"]
     assert archive.names() == {"first"}
+
+
+# -- once in a while ------------------------------------------------------------------------------------------------
+
+
+def test_it_is_cleaned_up_once_an_hour(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    policy = Policy(60.0)
+    now = BEGAN_AT + 1000
+    ended(tmp_path, "first")
+    assert names(archive.clean_up(policy, now)) == ["first"]
+    ended(tmp_path, "second")
+    assert archive.clean_up(policy, now + 3599) == []
+    assert names(archive.clean_up(policy, now + 3600)) == ["second"]
+
+
+def test_a_clock_that_was_set_back_does_not_keep_it_from_being_cleaned_up(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    archive.clean_up(Policy(), BEGAN_AT + 40 * DAY_S)
+    ended(tmp_path, "old")
+    assert names(archive.clean_up(Policy(60.0), BEGAN_AT + 1000)) == ["old"]
+
+
+def test_while_one_cleans_up_others_do_not(tmp_path: Path) -> None:
+    ended(tmp_path, "old")
+    with (tmp_path / CLEANED).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert Archive(tmp_path).clean_up(Policy(0.0), BEGAN_AT + 1000) == []
+    assert names(Archive(tmp_path).clean_up(Policy(0.0), BEGAN_AT + 1000)) == ["old"]
+
+
+def test_where_nothing_can_be_written_nothing_is_cleaned_up(tmp_path: Path) -> None:
+    assert Archive(tmp_path / "nowhere").clean_up(Policy(0.0), BEGAN_AT) == []
+    assert list(tmp_path.iterdir()) == []

@@ -68,3 +68,15 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, what: str) -> None:
     else:
         os.mkfifo(path)
     assert sessionfile.read(str(tmp_path)) == {}
+
+
+def test_cleaning_is_due_where_it_was_never_done_or_an_hour_ago_or_by_a_clock_that_was_set_back(tmp_path: Path) -> None:
+    stamp = tmp_path / sessionfile.CLEANED
+    assert sessionfile.clean_is_due(tmp_path, 5000.0)
+    stamp.write_text("")
+    os.utime(stamp, (5000, 5000))
+    assert sessionfile.clean_is_due(tmp_path, 5000.0)
+    stamp.write_text("\n")
+    os.utime(stamp, (5000, 5000))
+    due = [now for now in (0.0, 4999.0, 5000.0, 8599.0, 8600.0) if sessionfile.clean_is_due(tmp_path, now)]
+    assert due == [0.0, 4999.0, 8600.0]
