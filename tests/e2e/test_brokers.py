@@ -86,7 +86,10 @@ def test_a_server_that_is_not_there_neither_delays_nor_ends_the_command(
             piped.send(b"\n")
             assert piped.status(PROMPTLY_S) == 3
         assert time.monotonic() - begun < 2 * PROMPTLY_S
-        eventually(machine.is_empty, "nothing is left")
+        eventually(machine.is_over, "nothing but the log is left")
+        [kept] = machine.kept()
+        assert kept.state.status == 3
+        assert (kept.directory / "output").read_bytes().startswith(b"at work")
 
 
 @pytest.mark.parametrize("settings", [gateway_at], ids=["gateway"])

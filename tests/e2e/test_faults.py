@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from codewrap.protocol.geometry import Size
+from codewrap.store.archive import Fate
 from tests.support.node import Node
 from tests.support.ptydriver import Terminal, eventually
 from tests.support.served import Served
@@ -168,7 +169,12 @@ def test_an_uplink_that_is_killed_is_started_again_and_viewers_go_on(any_relay: 
     late.looks_like(host)
     viewer.send("exit 4\r")
     assert (host.status(), viewer.status(), late.status()) == (4, 4, 4)
-    eventually(any_relay.host.is_empty, "nothing is left")
+    eventually(any_relay.host.is_over, "nothing but the log is left")
+    [kept] = any_relay.host.kept()
+    assert kept.state.status == 4
+    written = (kept.directory / "output").read_bytes()
+    assert len(written) == kept.state.output_bytes
+    assert b"while-away-2" in written
 
 
 def test_a_host_that_is_killed_ends_its_viewers_with_254_and_one_line(any_relay: Relay) -> None:
@@ -188,7 +194,9 @@ def test_a_host_that_is_killed_ends_its_viewers_with_254_and_one_line(any_relay:
     assert viewer.screen.cursor.visible
     host.is_as_it_was()
     eventually(lambda: not any_relay.host.processes(), "nothing of the session runs")
-    eventually(lambda: not any_relay.host.logs(), "no log is left")
+    [kept] = any_relay.host.kept()
+    assert kept.state.fate is Fate.LOST
+    assert b"ready$" in (kept.directory / "output").read_bytes()
 
 
 def test_the_terminal_of_a_host_that_is_killed_is_restored(hub: Relay) -> None:

@@ -295,15 +295,24 @@ def test_the_record_of_a_session_that_was_killed_is_not_listed_and_its_name_is_f
 
 
 @pytest.mark.parametrize("watched", [False, True], ids=["unwatched", "watched"])
-def test_a_session_leaves_no_process_no_record_and_no_log_behind(any_relay: Relay, watched: bool) -> None:
-    host = any_relay.shell()
+@pytest.mark.parametrize("kept", [False, True], ids=["not kept", "kept"])
+def test_a_session_leaves_no_process_and_no_record_behind_and_its_log_only_where_it_is_kept(
+    any_relay: Relay, watched: bool, kept: bool
+) -> None:
+    host = any_relay.shell([] if kept else ["--no-record"])
     viewer = any_relay.attached() if watched else None
     assert not any_relay.host.is_empty()
-    host.send("exit\r")
+    host.send("printf 'last %s' words; exit\r")
     assert host.status() == 0
     assert viewer is None or viewer.status() == 0
-    eventually(any_relay.host.is_empty, "nothing is left")
-    eventually(any_relay.viewer.is_empty, "nothing is left at the viewer's")
+    eventually(any_relay.host.is_over if kept else any_relay.host.is_empty, "nothing is left but what is kept")
+    if any_relay.viewer is not any_relay.host:
+        eventually(any_relay.viewer.is_empty, "nothing is left at the viewer's")
+    if kept:
+        [session] = any_relay.host.kept()
+        output = (session.directory / "output").read_bytes()
+        eventually(lambda: host.output.data.startswith(output), "the terminal showed what the log holds")
+        assert (session.state.status, session.state.output_bytes) == (0, len(output))
 
 
 def test_sessions_started_by_env_file_take_its_flags(machine: Machine) -> None:

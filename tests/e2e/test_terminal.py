@@ -207,7 +207,7 @@ def test_a_command_that_ignores_hangup_survives_its_window_and_can_be_attached_t
     viewer.send("\x04")
     assert viewer.status() == 6
     assert host.status() == 6
-    eventually(relay.host.is_empty, "nothing is left")
+    eventually(relay.host.is_over, "nothing but the log is left")
 
 
 def test_a_command_that_minds_hangup_ends_with_its_window(relay: Relay) -> None:
@@ -217,4 +217,4 @@ def test_a_command_that_minds_hangup_ends_with_its_window(relay: Relay) -> None:
     host.hang_up()
     assert host.status() == 128 + signal.SIGHUP
     assert viewer.status() == 128 + signal.SIGHUP
-    eventually(relay.host.is_empty, "nothing is left")
+    eventually(relay.host.is_over, "nothing but the log is left")

@@ -27,6 +27,7 @@ from typing import Any, Self
 import psutil
 
 from codewrap.protocol.geometry import Size
+from codewrap.store.archive import Archive, Kept
 from tests.support.node import missing
 from tests.support.ptydriver import DEADLINE_S, STANDARD, Piped, Redirect, Running, Terminal, eventually
 from tests.support.served import Served
@@ -203,7 +204,11 @@ class Machine:
     def logs(self) -> list[Path]:
         """Directories of session logs."""
         directory = self.root / "state" / "sessions"
-        return sorted(directory.iterdir()) if directory.exists() else []
+        return sorted(path for path in directory.iterdir() if path.is_dir()) if directory.exists() else []
+
+    def kept(self) -> list[Kept]:
+        """The sessions of those logs, the newest first."""
+        return Archive(self.root / "state" / "sessions").sessions()
 
     def session(self, name: str) -> dict[str, Any]:
         """The record of a session; waits until it stands."""
@@ -212,9 +217,13 @@ class Machine:
         record: dict[str, Any] = json.loads(path.read_text())
         return record
 
+    def is_over(self) -> bool:
+        """No process and no record is left; logs may be."""
+        return not self.processes() and not self.records()
+
     def is_empty(self) -> bool:
         """No process, no record, no log is left."""
-        return not self.processes() and not self.records() and not self.logs()
+        return self.is_over() and not self.logs()
 
     # -- the end -----------------------------------------------------------------------------------------------
 
