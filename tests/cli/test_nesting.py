@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,9 +36,35 @@ def running(directory: Path, name: str, pid_started: str) -> None:
     SessionStore(directory).create(record)
 
 
-def test_the_session_around_is_the_one_that_still_runs(here: Here, tmp_path: Path) -> None:
+def around(tmp_path: Path, session: str, *, setsid: bool) -> str:
+    """What a process finds that this one has started, as the host of a session starts its command or not."""
+    environ = {**os.environ, "CODEWRAP_SESSION": session, "CODEWRAP_RUNTIME_DIR": str(tmp_path / "run")}
+    script = (
+        "from codewrap.cli.environment import Environment; from codewrap.cli.nesting import outer_session; import os;"
+        "here = Environment(dict(os.environ), dict(os.environ)); print(outer_session(here))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environ,
+        start_new_session=setsid,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    return found.stdout.strip()
+
+
+@pytest.mark.usefixtures("here")
+def test_the_session_around_is_the_one_whose_terminal_this_is(tmp_path: Path) -> None:
     running(tmp_path / "run", "outer", process_start(os.getpid()))
-    assert nesting.outer_session(here("outer")) == "outer"
+    assert around(tmp_path, "outer", setsid=True) == "outer"
+
+
+def test_on_another_terminal_there_is_none_around_whatever_the_environment_says(here: Here, tmp_path: Path) -> None:
+    running(tmp_path / "run", "outer", process_start(os.getpid()))
+    assert around(tmp_path, "outer", setsid=False) == ""
+    assert nesting.outer_session(here("outer")) == ""
 
 
 def test_outside_of_sessions_there_is_none(here: Here, tmp_path: Path) -> None:
@@ -45,9 +73,10 @@ def test_outside_of_sessions_there_is_none(here: Here, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["over", "never-was", "../outer"])
-def test_one_that_is_over_is_around_nobody(here: Here, tmp_path: Path, name: str) -> None:
+@pytest.mark.usefixtures("here")
+def test_one_that_is_over_is_around_nobody(tmp_path: Path, name: str) -> None:
     running(tmp_path / "run", "over", "long ago")
-    assert nesting.outer_session(here(name)) == ""
+    assert around(tmp_path, name, setsid=True) == ""
 
 
 def test_where_nothing_can_be_known_nothing_is_in_the_way(tmp_path: Path) -> None:

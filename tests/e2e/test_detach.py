@@ -14,7 +14,7 @@ import pytest
 
 from codewrap.protocol.geometry import Size
 from tests.support.ptydriver import Piped, Terminal, eventually
-from tests.support.sessions import BASH, CODEWRAP, PROMPT, Machine, Relay, session_name
+from tests.support.sessions import BASH, CODEWRAP, PROMPT, Machine, Relay, program, session_name
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -345,6 +345,22 @@ def test_many_sessions_started_at_once_are_all_there_and_all_end(machine: Machin
     no_session_is_left(machine)
 
 
+def test_a_random_name_that_is_taken_gives_way_to_a_longer_one(machine: Machine) -> None:
+    script = """
+        import sys
+        from codewrap.cli import names
+        from codewrap.cli.main import main
+        names.ADJECTIVES[:], names.NOUNS[:] = ["only"], ["one"]
+        sys.argv = ["codewrap", "run", "-d", "-q", "--", "sleep", "60"]
+        main()
+    """
+    said = [machine.piped(machine.script(script)) for _ in range(3)]
+    assert refusals(said) == []
+    first, *others = sorted((each.out.everything().decode().strip() for each in said), key=len)
+    assert first == "only-one"
+    assert all(re.fullmatch("only-one-[0-9a-f]{4}", name) for name in others)
+
+
 def test_of_many_that_take_one_name_at_once_one_has_it(machine: Machine) -> None:
     words = ("-d", "-q", "--name", "wanted", "--", "sleep", "600")
     callers = [machine.run_piped(*words, stdin=subprocess.DEVNULL) for _ in range(AT_ONCE)]
@@ -398,6 +414,11 @@ def test_in_the_background_a_session_is_beside_and_not_within(inside: Terminal, 
     viewer.shows("typed\ntyped")
     viewer.send("\x04")
     assert viewer.status() == 0
+
+
+def test_on_a_terminal_of_its_own_within_a_session_nothing_is_refused(inside: Terminal, hub: Relay) -> None:
+    inside.send(f"{program('script')} -qc 'codewrap run -q -- echo said' {os.devnull}; echo status $?\r")
+    inside.shows("\nsaid\nstatus 0\n")
 
 
 def test_a_session_that_is_over_is_in_nobodys_way(machine: Machine) -> None:
