@@ -63,6 +63,19 @@ def open_box(nonce: bytes, ciphertext: bytes, key: bytes) -> str:
         raise RemoteProtocolError(_CLOSED) from error
 
 
+def seal_bytes(data: bytes, key: bytes, nonce: bytes) -> bytes:
+    """Seal ``data`` as `seal` does, for where bytes are kept: the nonce, then the box."""
+    return nonce + crypto_secretbox(data, nonce, key)
+
+
+def unseal_bytes(sealed: bytes, key: bytes) -> bytes:
+    """Open what `seal_bytes` made. Raises RemoteProtocolError when it was altered, or sealed with another key."""
+    try:
+        return crypto_secretbox_open(sealed[NONCE_BYTES:], sealed[:NONCE_BYTES], key)
+    except (ValueError, TypeError, CryptoError) as error:
+        raise RemoteProtocolError(_CLOSED) from error
+
+
 class SigningKey:
     """A key pair from a random ``seed`` of SEED_BYTES. ``public`` (32 bytes) is for everybody."""
 
