@@ -28,14 +28,16 @@ from codewrap.redaction import redact_all
 from codewrap.store import sessionlog
 from codewrap.store.archive import Archive, Policy
 from codewrap.transport.base import AppCredentials, Deliver, Endpoint
+from codewrap.uplink.attendant import Attendant, OverhearingScreen, Senses
 from codewrap.uplink.composer import SCROLLBACK_LINES, Composer, ScreenState
+from codewrap.uplink.courier import Courier
 from codewrap.uplink.driving import LoopDriver, PollDriver
 from codewrap.uplink.farewell import ABSENT_S
 from codewrap.uplink.follower import LogFollower
 from codewrap.uplink.heartbeat import Heartbeat
 from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import UplinkPlan
-from codewrap.uplink.portrait import Engine
+from codewrap.uplink.notifier import Notifier
 from codewrap.uplink.quickpath import QuickPath
 from codewrap.uplink.session import UplinkSession
 from codewrap.uplink.spending import CostPlan, Spending
@@ -54,6 +56,8 @@ NICENESS = 5
 # starts us in is our own.
 SESSION_NICENESS = Path("/proc/self/autogroup")
 ERROR_LOG = "uplink.log"
+# While no server is reached the log is looked at so often.
+UNREACHED_LOOK_S = 0.5
 
 
 def main() -> None:
@@ -92,6 +96,7 @@ def secrets_of(configuration: dict[str, Any]) -> list[str]:
         if place.get("master_key"):
             key = bytes.fromhex(place["master_key"])
             texts += [base64.b64encode(key).decode(), repr(key)]
+    texts.append((configuration.get("notify") or {}).get("secret"))
     return [text for text in texts if text]
 
 
@@ -104,6 +109,8 @@ class Uplink:
         self._host = HostSocket(connection)
         self._directory = Path(configuration["log_directory"])
         self._heartbeat = Heartbeat(self._directory, configuration["host"])
+        self._follower = LogFollower(sessionlog.LogReader(self._directory))
+        self._attendant, self._courier = attendance(configuration, self._host)
         self._hub: HubServer | None = None
         self._ended_s: float | None = None  # known before the server was reached
 
@@ -120,16 +127,18 @@ class Uplink:
             watched=self._configuration["watched"],
             keyless=self._configuration["mode"] == "direct" and not self._configuration["broker"]["master_key"],
         )
-        follower = LogFollower(sessionlog.LogReader(self._directory))
+        follower = self._follower
         follower.refresh()
+        composer, engine = self._composer(plan, follower)
+        self._attendant.begin(composer, engine)
         if self._configuration["mode"] == "embedded":
             self._start_hub()
         driver = self._driver()
         spending = Spending(_cost_plan(self._configuration), self._directory, time.monotonic())
-        session = UplinkSession(plan, self._host, follower, driver.wake, spending=spending)
+        session = UplinkSession(plan, self._host, follower, driver.wake, spending=spending, attendant=self._attendant)
         parts = with_retries(lambda: self._connect(session.deliver), self._stopped, self._notice)
         if parts is not None:
-            composer, engine = self._composer(plan, follower, parts.limits)
+            composer.limited_by(parts.limits, sealed=plan.encrypted)
             if parts.client_event_interval_s:  # it limits those, so it is the hosted service, or like it
                 spending.keep_below(HOSTED_EVENTS_PER_S)
             gc.collect()
@@ -146,6 +155,7 @@ class Uplink:
         if self._hub is not None:
             self._hub.stop()
         self._tidy_up(finished=parts is None or session.over)
+        self._courier.close()
 
     def _quick_path(self, plan: UplinkPlan, parts: HostParts) -> QuickPath | None:
         """None where publishing is as quick (the embedded hub), and where events are counted: what goes so goes twice."""
@@ -159,7 +169,8 @@ class Uplink:
         loop = self._hub.runtime.loop if self._hub is not None else None
         return PollDriver() if loop is None else LoopDriver(loop)
 
-    def _composer(self, plan: UplinkPlan, follower: LogFollower, limits: BrokerLimits) -> tuple[Composer, Engine | None]:
+    def _composer(self, plan: UplinkPlan, follower: LogFollower) -> tuple[Composer, Screen | None]:
+        """What is known before the server is: the terminal's state is minded also while none can be reached."""
         rows, cols = self._configuration["size"]
         size = Size(rows=rows, cols=cols)
         screen: ScreenState | None = None
@@ -174,7 +185,9 @@ class Uplink:
             screen = engine = Screen(size, SCROLLBACK_LINES[0])
             if plan.answers_queries:
                 screen = AnsweringScreen(engine, self._answer, follower.end - feed_from if resumed else 0)
-        return Composer(plan.epoch, follower, screen, size, limits, sealed=plan.encrypted, feed_from=feed_from), engine
+            screen = OverhearingScreen(screen, self._attendant, follower.end - feed_from if resumed else 0)
+        composer = Composer(plan.epoch, follower, screen, size, BrokerLimits(), sealed=plan.encrypted, feed_from=feed_from)
+        return composer, engine
 
     def _answer(self, data: bytes) -> None:
         self._host.send(Message(Kind.ANSWER, body=data))
@@ -217,8 +230,15 @@ class Uplink:
         while (left := deadline - time.monotonic()) > 0:
             if self._ended_s is not None:
                 time.sleep(left)
-            elif select.select([self._connection], [], [], left)[0]:
+                continue
+            self._follower.refresh()
+            self._attendant.turn(self._follower.end)
+            attend_s = self._attendant.wait_s()
+            pause_s = min(left, UNREACHED_LOOK_S if attend_s is None else min(attend_s, UNREACHED_LOOK_S))
+            if select.select([self._connection], [], [], pause_s)[0]:
                 messages = self._host.receive()
+                for message in messages or ():
+                    self._attendant.hear(message)
                 if messages is None or any(message.kind is Kind.FINISH for message in messages):
                     self._ended_s = time.monotonic()
                     if not self._configuration["watched"]:
@@ -241,6 +261,21 @@ class Uplink:
             # 0: this session was not to be kept. That says nothing of those that were.
             policy = Policy(self._configuration["keep_s"] or None, self._configuration["keep_bytes"])
             Archive(self._directory.parent).clean_up(policy, time.time())
+
+
+def attendance(configuration: dict[str, Any], host: HostSocket) -> tuple[Attendant, Courier]:
+    """Who minds what the command does, and who brings word of it."""
+    courier, notifier = Courier((), lambda *_: None), None
+    if wanted := configuration.get("notify"):
+        from codewrap.uplink.tellers import targets
+
+        def failed(label: str, reason: str) -> None:
+            logging.warning("notification: %s", reason)
+            host.send(Message(Kind.NOTICE, {"text": f"no notification by {label}: {reason}"}))
+
+        courier = Courier(targets(wanted["targets"], wanted["secret"]), failed)
+        notifier = Notifier(configuration["session"], configuration["epoch"], courier.tell, time.time)
+    return Attendant(Path(configuration["log_directory"]), Senses(host.send), notifier), courier
 
 
 def _delete_if_empty(path: Path) -> None:

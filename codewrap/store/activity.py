@@ -28,6 +28,8 @@ class Activity:
     evidence: tuple[str, ...] = ()
     prompt: str = ""
     offset: int = 0
+    told: bool = False
+    """Whoever is to be told of this prompt was told: an uplink after this one need not."""
 
     def public(self) -> dict[str, Any]:
         """For `--json`."""
@@ -37,6 +39,7 @@ class Activity:
             "evidence": list(self.evidence),
             "prompt": self.prompt,
             "offset": self.offset,
+            "told": self.told,
         }
 
 
@@ -57,6 +60,6 @@ def read_activity(directory: Path) -> Activity | None:
         if state not in STATES or not isinstance(prompt, str):
             return None
         evidence = tuple(str(words) for words in said["evidence"])
-        return Activity(state, float(said["since"]), evidence, prompt, int(said["offset"]))
+        return Activity(state, float(said["since"]), evidence, prompt, int(said["offset"]), said["told"] is True)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -200,6 +200,11 @@ class Attention:
         self._quick, self._quick_s = float(QUICK_LOOKS), now_s
         self._typed_since = self._wrote_since = False
 
+    def resume(self, verdict: Verdict) -> None:
+        """As an uplink before this one left it."""
+        self.verdict = verdict
+        self.prompts = int(verdict.state is State.AWAITING)
+
     def output(self, now_s: float) -> bool:
         """The command wrote. True when that alone changed the state: it works."""
         if self._burst_s is None or now_s - self._output_s >= PAUSE_S:

@@ -126,6 +126,11 @@ class Composer:
         self.thrifty = False
         """Every message counts: the first beat is left out."""
 
+    def limited_by(self, limits: pacing.BrokerLimits, *, sealed: bool) -> None:
+        """What the server takes, once it is known."""
+        self._plain_limit = limits.plain_bytes(sealed=sealed)
+        self._batch_events = limits.batch_events
+
     # -- what happens around us --------------------------------------------------------------------------------
 
     def watched_by(self, count: int) -> None:

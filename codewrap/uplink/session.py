@@ -34,6 +34,7 @@ from codewrap.transport.base import (
     SubscriberEvent,
     SubscriptionFailed,
 )
+from codewrap.uplink.attendant import Attendant
 from codewrap.uplink.composer import FEED_BYTES, Batch, Composer
 from codewrap.uplink.farewell import Farewell
 from codewrap.uplink.follower import LogFollower
@@ -94,6 +95,7 @@ class UplinkSession:
         wake: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         spending: Spending | None = None,
+        attendant: Attendant | None = None,
     ) -> None:
         self._plan = plan
         self._clock = clock
@@ -106,6 +108,7 @@ class UplinkSession:
         self._wake = wake
         self._watchers = Watchers()
         self._visitors = Visitors(host.send)
+        self._attendant = attendant
         self._spending = spending or Spending(CostPlan(), None, clock())
         self._peak_watchers = 0
         self._retry = _Retry()
@@ -189,6 +192,8 @@ class UplinkSession:
         self._speak(now_s)
         self._spending.turn(now_s)
         self._feed(now_s)
+        if self._attendant is not None:
+            self._attendant.turn(self._follower.end)
         self._arm()
         return not self._may_leave(now_s)
 
@@ -208,6 +213,8 @@ class UplinkSession:
             waits.append(self._leave_at_s - now_s if self._composer.watchers else FAREWELL_LOOK_S)
         if not self._armed and not self._host_gone:
             waits.append(self._arm_at_s - now_s)
+        if self._attendant is not None and (attend_s := self._attendant.wait_s()) is not None:
+            waits.append(attend_s)
         return max(0.0, min(waits)) if waits else None
 
     @property
@@ -242,6 +249,8 @@ class UplinkSession:
             self._host_left()
             return
         for message in messages:
+            if self._attendant is not None:
+                self._attendant.hear(message)
             match message.kind:
                 case Kind.GROWN:
                     self._armed = False
@@ -277,6 +286,8 @@ class UplinkSession:
         self._host_gone = self._finishing = True
         self._spending.ending()
         self._follower.refresh()
+        if self._attendant is not None:
+            self._attendant.host_left()
         if self._follower.ending is None:
             self._composer.notify("lost", "the host process is gone")
 
@@ -368,6 +379,8 @@ class UplinkSession:
         if count != self._composer.watchers:
             self._host.send(Message(Kind.WATCHERS, {"count": count}))
         self._composer.watched_by(count)
+        if self._attendant is not None:
+            self._attendant.watched_by(count)
         if new:
             self._composer.want_screen(joined=True)
             self._spending.hurry(self._clock())

@@ -132,7 +132,7 @@ def test_a_viewer_sees_types_and_hears_the_end_and_the_log_stays(host: Host) -> 
     parts.subscriber.close()
     assert host.process.wait(WAIT_S) == 0
     assert (host.log.directory / "output").read_bytes() == b"hello"
-    assert {path.name for path in host.log.directory.iterdir()} <= {"output", "timeline", "heartbeat", "spent"}
+    assert {path.name for path in host.log.directory.iterdir()} <= {"output", "timeline", "heartbeat", "spent", "activity.json"}
 
 
 def _sealed(text: str) -> str:
@@ -257,6 +257,7 @@ def test_secrets_of_every_mode_are_known_to_the_log_s_filter() -> None:
     key = HUB["master_key"]
     in_base64 = base64.b64encode(bytes.fromhex(key)).decode()
     assert secrets_of({"hub": None, "broker": None, "gateway": {"url": "u", "token": "hush"}}) == ["hush"]
+    assert secrets_of({"notify": {"targets": [], "secret": "hush-hush"}}) == ["hush-hush"]
     assert {HUB["secret"], key, in_base64} <= set(secrets_of({"hub": HUB, "broker": None, "gateway": None}))
     keyless = {"secret": "hush", "master_key": None}
     assert secrets_of({"hub": None, "broker": keyless, "gateway": None}) == ["hush"]

@@ -888,3 +888,14 @@ def test_a_paste_is_acknowledged_without_delay(log: SessionLog) -> None:
     assert host.says() == [Acked("epoch", {"w": PROMPT_BYTES})]
     host.composer.acknowledge({"w": PROMPT_BYTES + 1}, host.now_s)
     assert host.says() == []
+
+
+def test_what_an_event_may_hold_counts_once_the_server_is_known(log: SessionLog) -> None:
+    host = Host(log)
+    host.composer.watched_by(1)
+    host.says_all()
+    host.composer.limited_by(BrokerLimits(event_bytes=2000), sealed=False)
+    log.out(bytes(random.Random(1).randbytes(3000)))
+    batch = host.composed()
+    assert len(batch.texts) > 1
+    assert all(len(text) <= 2000 for _, text in batch.texts)

@@ -18,6 +18,7 @@ from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Decoder, Kind, Message, encode
 from codewrap.protocol.pacing import BrokerLimits
 from codewrap.protocol.roles import CHALLENGE
+from codewrap.store.activity import read_activity
 from codewrap.store.spent import read_spent
 from codewrap.terminal.emulator import Screen
 from codewrap.transport.base import (
@@ -30,6 +31,8 @@ from codewrap.transport.base import (
     Subscribed,
     SubscriptionFailed,
 )
+from codewrap.uplink.attendant import Attendant, Senses
+from codewrap.uplink.attention import PAUSE_S
 from codewrap.uplink.composer import ACK_DELAY_S, BEATS_AFTER_S, Composer
 from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import UplinkPlan
@@ -70,6 +73,7 @@ class Bench:
         cost: CostPlan | None = None,
         limits: BrokerLimits | None = None,
         directory: Path | None = None,
+        attended: Path | None = None,
     ) -> None:
         self.log = log
         self.ours, self.host = socket.socketpair()
@@ -84,11 +88,16 @@ class Bench:
         self.plan = UplinkPlan("s", "run", encrypted, read_only=False, answers_queries=answers_queries, watched=watched)
         host = HostSocket(self.ours)
         spending = Spending(cost or CostPlan(), directory, self.now_s, lambda: self.now_s)
-        self.session = UplinkSession(self.plan, host, log.follower, self._wake, lambda: self.now_s, spending)
+        attendant = None
+        if attended is not None:
+            attendant = Attendant(attended, Senses(host.send, lambda: self.now_s), None)
+        self.session = UplinkSession(self.plan, host, log.follower, self._wake, lambda: self.now_s, spending, attendant)
         self.subscriber.deliver = self.session.deliver
         limits = limits or BrokerLimits()
         engine = Screen(SIZE) if pty else None
         self.composer = Composer("run", log.follower, engine, SIZE, limits, sealed=encrypted)
+        if attendant is not None:
+            attendant.begin(self.composer, engine)
         self.session.begin(self.composer, self.publisher, self.subscriber, self._secret, engine=engine)
 
     def close(self) -> None:
@@ -763,3 +772,40 @@ def test_viewers_are_told_when_the_log_takes_no_more(bench: Bench) -> None:
     assert isinstance(notice, Notice)
     assert notice.kind == "log"
     assert "No space left on device" in notice.text
+
+
+# -- what the command does -------------------------------------------------------------------------------------
+
+
+def test_host_is_asked_how_its_terminal_stands_when_output_has_paused(log: SessionLog, tmp_path: Path) -> None:
+    bench = Bench(log, attended=tmp_path)
+    bench.connects()
+    log.out(b"Password: ")
+    bench.says(Message(Kind.GROWN))
+    bench.steps()
+    assert bench.heard(Kind.LOOK) == []
+    due_s = bench.session.timeout_s()
+    assert due_s is not None
+    assert due_s <= PAUSE_S
+    bench.steps(PAUSE_S)
+    assert bench.heard(Kind.LOOK) == [Message(Kind.LOOK)]
+    header = {"here": False, "typed_s": 0.0, "canonical": True, "echo": False, "pid": os.getpid(), "group": 2**22 + 1}
+    bench.says(Message(Kind.LOOKED, header))
+    said = read_activity(tmp_path)
+    assert said is not None
+    assert (said.state, said.prompt) == ("awaiting input", "Password:")
+    bench.close()
+
+
+def test_host_that_is_gone_is_asked_nothing(log: SessionLog, tmp_path: Path) -> None:
+    bench = Bench(log, attended=tmp_path)
+    bench.connects()
+    bench.host.shutdown(socket.SHUT_RDWR)
+    bench.session.hear_host()
+    log.out(b"Password: ")
+    bench.steps(PAUSE_S)
+    bench.steps(PAUSE_S)
+    said = read_activity(tmp_path)
+    assert said is not None
+    assert said.state == "working"
+    bench.close()
