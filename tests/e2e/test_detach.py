@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from codewrap.protocol.geometry import Size
+from codewrap.store.archive import Archive, Fate, State
 from tests.support.ptydriver import Piped, Terminal, eventually
 from tests.support.sessions import BASH, CODEWRAP, PROMPT, Machine, Relay, program, session_name
 
@@ -226,6 +227,19 @@ def test_a_signal_to_the_host_is_the_commands(machine: Machine) -> None:
     gone(host)
     assert proof.exists()
     no_session_is_left(machine)
+
+
+def test_how_it_ended_is_kept(machine: Machine) -> None:
+    def state(name: str) -> State:
+        found = Archive(machine.root / "state" / "sessions").find(name)
+        assert found is not None
+        return found.state
+
+    gone(detached(machine, "--name", "failing", "--", "sh", "-c", "echo said; exit 3"))
+    ended = state("failing")
+    assert (ended.fate, ended.status, ended.output_bytes) == (Fate.ENDED, 3, len("said\r\n"))
+    detached(machine, "--name", "killed", "--", "sleep", "60").kill()
+    eventually(lambda: state("killed").fate is Fate.LOST, "it counts as lost")
 
 
 # -- what is said later ---------------------------------------------------------------------------------------------
