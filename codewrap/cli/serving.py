@@ -43,6 +43,7 @@ from codewrap.server.metrics import Census
 from codewrap.server.oidc import OidcVerifier
 from codewrap.server.oidcrecognizer import OidcRecognizer
 from codewrap.server.oidcsettings import read_oidc
+from codewrap.server.recordingfiles import RecordingFiles
 from codewrap.server.revoking import TerminateUser
 from codewrap.server.state import StateStore
 from codewrap.server.stores.opening import is_shared, open_store
@@ -162,7 +163,17 @@ def _backends(backing: Backing, values: Mapping[str, str], store: KeyStore) -> B
         backing.terminate,
         backing.probe,
         several="CODEWRAP_STATE" in values,
+        recordings=open_recordings(values, store.directory),
     )
+
+
+def open_recordings(values: Mapping[str, str], directory: Path) -> RecordingFiles | None:
+    """Where recordings are stored: CODEWRAP_RECORDINGS, or a directory in ``directory``; None: nowhere. Raises ConfigError."""
+    age_s, most_bytes = config.recordings_kept(values)
+    if age_s == 0:
+        return None
+    chosen = values.get("CODEWRAP_RECORDINGS")
+    return RecordingFiles(Path(chosen) if chosen else directory / "recordings", age_s, most_bytes)
 
 
 def _hidden(values: Mapping[str, str], secrets: Secrets, backing: Backing) -> list[str]:

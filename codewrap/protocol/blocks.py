@@ -1,8 +1,8 @@
 """A session's log as it is stored at a server: blocks, each sealed with its place among the others. Pure.
 
 A stored recording is its blocks one after the other, each behind its length (4 bytes, the highest first). Opened, a block says
-its number, which bytes of the output and of the timeline it holds, and whether it is the last: so one that was altered, moved, left
-out or taken from another recording is found out, and one that lacks its end does not seem whole. docs/protocol.md.
+its number, which bytes of the output and of the timeline it holds, and whether it is the last: so one that was altered, moved,
+left out or taken from another recording is found out, and one that lacks its end does not seem whole. docs/protocol.md.
 """
 
 from __future__ import annotations

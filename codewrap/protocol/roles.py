@@ -41,6 +41,8 @@ class Act(enum.Enum):
     KILL = "end a session's command"
     APPROVE = "let somebody type into a session"
     SHARE = "share a session"
+    RECALL = "read a stored recording"
+    STORE = "store a recording"
     TOKENS = "issue or revoke tokens"
     METRICS = "read the metrics"
 
@@ -58,8 +60,8 @@ _WATCHED = frozenset({ChannelRole.SEALED_OUTPUT, ChannelRole.OUTPUT, ChannelRole
 _TYPED = frozenset({ChannelRole.INPUT})
 # Whoever is authorized for this gets the key that those of all writers are made of, and can be any of them: the host alone.
 _HOSTED = _TYPED | {ChannelRole.SEALED_INPUT}
-_VIEWS = frozenset({Act.SIGN_IN, Act.SYNC, Act.LIST})
-_HOSTS = _VIEWS | {Act.TYPE, Act.PUBLISH, Act.KILL, Act.APPROVE, Act.SHARE}
+_VIEWS = frozenset({Act.SIGN_IN, Act.SYNC, Act.LIST, Act.RECALL})
+_HOSTS = _VIEWS | {Act.TYPE, Act.PUBLISH, Act.KILL, Act.APPROVE, Act.SHARE, Act.STORE}
 
 RIGHTS = {
     Role.VIEWER: Rights(_WATCHED, _VIEWS),

@@ -24,6 +24,7 @@ from codewrap.server.api.channels import ChannelApi
 from codewrap.server.api.hosting import HostingApi
 from codewrap.server.api.metrics import MetricsApi
 from codewrap.server.api.pages import PageApi
+from codewrap.server.api.recordings import RecordingApi
 from codewrap.server.api.sessions import SessionApi
 from codewrap.server.api.shares import ShareApi
 from codewrap.server.api.tokens import TokenApi
@@ -43,6 +44,8 @@ from codewrap.server.limitstorage import StateStorage
 from codewrap.server.measured import CountedBlocks, CountedRevocations, MeasuredPublisher, MeasuredRequests, MeasuredState
 from codewrap.server.metrics import Census, Metrics
 from codewrap.server.outlets import Outlets
+from codewrap.server.recordingfiles import RecordingFiles
+from codewrap.server.recordings import Recordings
 from codewrap.server.refusals import REFUSAL_IN_SCOPE, Refusal
 from codewrap.server.registry import Registry
 from codewrap.server.revocations import Revocations
@@ -85,6 +88,7 @@ class Backends:
 
     With a hub ``make_publisher`` is called once, and its publisher is used in the event loop: it must hand over and never wait.
     ``several``: other copies of the server may share ``state``, and limits are counted in it.
+    ``recordings`` None: none are stored.
     """
 
     make_publisher: Callable[[], Publisher]
@@ -94,6 +98,7 @@ class Backends:
     terminate: TerminateUser | None = None
     probe: Probe = always
     several: bool = False
+    recordings: RecordingFiles | None = None
 
 
 def build_app(
@@ -112,6 +117,7 @@ def build_app(
         TypingApi(service),
         SessionApi(service, own),
         HostingApi(service),
+        RecordingApi(service),
         TokenApi(service),
         ShareApi(service),
         AboutApi(service, health),
@@ -171,6 +177,7 @@ def _service(settings: ServerSettings, backends: Backends, hub: MountedHub | Non
         audit=backends.audit,
         limits=Limits(counting, metrics.limit_hit, clock),
         metrics=metrics,
+        recordings=Recordings(backends.recordings, registry, clock),
         clock=clock,
     )
 
@@ -190,9 +197,11 @@ class _Lifespan:
         async with self._hub():
             await service.revocations.start()
             self._expiry.start()
+            service.recordings.start()
             try:
                 yield
             finally:
+                await service.recordings.close()
                 await self._expiry.close()
                 await service.revocations.close()
                 await service.outlets.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from codewrap import __version__
 from codewrap.server.guard import SECURITY_HEADERS
-from codewrap.server.schemas import SCHEMAS, SESSION, TOKEN_ID, Schema, ref
+from codewrap.server.schemas import EPOCH, POSITION, SCHEMAS, SESSION, TOKEN_ID, Schema, ref
 
 _PROBLEMS = {
     400: "What was sent has the wrong form.",
@@ -39,6 +39,10 @@ HEADERS: Schema = {
 
 _NAME: Schema = {"name": "name", "in": "path", "required": True, "schema": SESSION}
 _TOKEN_ID: Schema = {"name": "token_id", "in": "path", "required": True, "schema": TOKEN_ID}
+_EPOCH: Schema = {"name": "epoch", "in": "path", "required": True, "schema": EPOCH}
+_AT: Schema = {"name": "at", "in": "query", "required": False, "schema": POSITION}
+_LAST: Schema = {"name": "last", "in": "query", "required": False, "schema": {"type": "boolean"}}
+_SESSION: Schema = {"name": "session", "in": "query", "required": False, "schema": SESSION}
 
 
 def document() -> Schema:
@@ -90,6 +94,8 @@ def _paths() -> Schema:
         "/api/sessions/{name}/kill": _post(
             "End a session's command", "Kill", "Accepted", json, status=202, problems=_TOLD, path=_NAME
         ),
+        "/api/recordings": {"get": _get("Stored recordings that the token reaches", "Recordings", _ASKED, _SESSION)},
+        "/api/recordings/{name}/{epoch}": _recording(),
         "/api/tokens": _post("Issue a token", "TokenRequest", "IssuedToken", json, status=201)
         | {"get": _get("Tokens that have not expired", "Tokens", _ASKED)},
         "/api/tokens/{token_id}": {"delete": _get("Revoke a token", "Revoked", (*_ASKED, 404), path=_TOKEN_ID)},
@@ -104,6 +110,19 @@ def _paths() -> Schema:
         "/apps/{app_id}/events": _signed("Publish one event", "Event"),
         "/apps/{app_id}/batch_events": _signed("Publish up to ten events in order", "Batch"),
     }
+
+
+def _recording() -> Schema:
+    sealed: Schema = {"application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}}}
+    found = (*_ASKED, 404)
+    read = _get("A piece of a stored recording", "Empty", found)
+    read["responses"]["200"]["content"] = sealed
+    put = _get("Store a piece of a recording", "StoredPiece", (*_POSTED, 404, 409))
+    put["requestBody"] = {"required": True, "content": sealed}
+    delete = _get("Delete a stored recording", "Deleted", found)
+    for operation, more in ((read, (_AT,)), (put, (_AT, _LAST)), (delete, ())):
+        operation["parameters"] = [_NAME, _EPOCH, *more]
+    return {"get": read, "put": put, "delete": delete}
 
 
 def _get(summary: str, answer: str, problems: tuple[int, ...] = _ALWAYS, path: Schema | None = None) -> Schema:

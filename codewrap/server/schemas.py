@@ -44,6 +44,8 @@ _NEW_USER: Schema = _USER | {"not": {"pattern": f"^({ADMIN_USER}$|[Ss][Ss][Oo]@)
 _ROLE: Schema = {"enum": [role.value for role in Role]}
 _TOKEN: Schema = {"type": "string", "description": "A bearer token; told only here."}
 TOKEN_ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+EPOCH: Schema = {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "One run of a session."}
+POSITION: Schema = {"type": "integer", "minimum": 0, "exclusiveMaximum": MAX_OFFSET, "description": "Bytes before it."}
 _GRANT: Schema = {
     "type": "string",
     "pattern": "^[0-9a-f]{16}(-[0-9a-f]{32})?$",
@@ -134,6 +136,28 @@ SCHEMAS: dict[str, Schema] = {
             }
         }
     ),
+    "Recordings": _object(
+        {
+            "recordings": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "sessionId": SESSION,
+                        "epoch": EPOCH,
+                        "owner": _USER,
+                        "openedAt": _TIME,
+                        "updatedAt": _TIME,
+                        "bytes": POSITION,
+                        "ended": {"type": "boolean", "description": "Nothing follows."},
+                        "live": {"type": "boolean", "description": "A session of this name is hosted, and it has not ended."},
+                    }
+                ),
+            },
+            "more": {"type": "boolean", "description": "There are more than are listed."},
+        }
+    ),
+    "StoredPiece": _object({"bytes": POSITION, "ended": {"type": "boolean"}}),
+    "Deleted": _object({"status": {"const": "deleted"}}),
     "Approval": _object(
         {"user": _USER}, {"allow": {"type": "boolean", "description": "true where it is missing; false: denied."}}
     ),

@@ -21,6 +21,7 @@ from codewrap.server.identity import Gatekeeper, Identity, address_of
 from codewrap.server.limits import Bounds, Kind, Limits, authorizations, new_sockets
 from codewrap.server.metrics import Metrics
 from codewrap.server.outlets import Outlets
+from codewrap.server.recordings import Recordings
 from codewrap.server.refusals import Refusal, bad_request, too_large, too_many
 from codewrap.server.registry import Registry
 from codewrap.server.revocations import Revocations
@@ -81,6 +82,7 @@ class Service:
     audit: Auditor
     limits: Limits
     metrics: Metrics
+    recordings: Recordings
     clock: Callable[[], float]
 
     async def identify(self, request: Request, act: Act | None = None, session: str | None = None) -> Identity:

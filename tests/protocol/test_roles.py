@@ -31,9 +31,9 @@ SUBSCRIBES = {
     *itertools.product((Role.HOST, Role.ADMIN), ChannelRole),
 }
 ACTS = {
-    *itertools.product(Role, (Act.SIGN_IN, Act.SYNC, Act.LIST)),
+    *itertools.product(Role, (Act.SIGN_IN, Act.SYNC, Act.LIST, Act.RECALL)),
     *itertools.product((Role.WRITER, Role.HOST, Role.ADMIN), (Act.TYPE,)),
-    *itertools.product((Role.HOST, Role.ADMIN), (Act.PUBLISH, Act.KILL, Act.APPROVE, Act.SHARE)),
+    *itertools.product((Role.HOST, Role.ADMIN), (Act.PUBLISH, Act.KILL, Act.APPROVE, Act.SHARE, Act.STORE)),
     *itertools.product((Role.ADMIN,), (Act.TOKENS, Act.METRICS)),
 }
 

@@ -137,6 +137,7 @@ def test_little_is_open_to_everybody() -> None:
 def test_what_needs_credentials_says_so_and_refuses_without(method: str, path: str) -> None:
     async def scenario(server: ServeAuth) -> Reply:
         filled = path.replace("{app_id}", "7").replace("{name}", "build").replace("{token_id}", "0" * 32)
+        filled = filled.replace("{epoch}", "0" * 16)
         return await server.stranger.request(method.upper(), filled, b"{}", {"content-type": "application/json"})
 
     described = operation(path, method)

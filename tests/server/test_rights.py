@@ -29,6 +29,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/revocations": {"user": "carol"},
 }
 OPEN = {("get", path) for path in ("/api/config", "/healthz", "/openapi.json", "/s/{name}")} | {("post", "/api/shares/redeem")}
+RUN = "0123456789abcdef"
 SIGNED = {("post", "/apps/{app_id}/events"), ("post", "/apps/{app_id}/batch_events")}
 
 
@@ -93,7 +94,10 @@ def test_an_endpoint_answers_exactly_whom_the_table_says(what: str, role: Role, 
         if "grant" in body:
             body["grant"] = opened.json()["grant"]
         link = await server.client.post_json("/api/shares", {"sessionId": "build"}, owner)
-        filled = path.replace("{name}", "build").replace("{token_id}", link.json()["tokenId"])
+        await server.stranger.request("PUT", f"/api/recordings/build/{RUN}", b"sealed", owner)
+        filled = path.replace("{name}", "build").replace("{token_id}", link.json()["tokenId"]).replace("{epoch}", RUN)
+        if method == "PUT":
+            return (await server.stranger.request("PUT", filled, b"sealed anew", headers)).status
         if method == "POST":
             return (await server.stranger.post_json(filled, body, headers)).status
         return (await server.stranger.request(method, filled, headers=headers)).status
@@ -119,6 +123,8 @@ def test_a_token_bound_to_sessions_may_nothing_with_others(role: Role) -> None:
             body = BODIES[f"POST /api/sessions/{{name}}/{act}"]
             statuses.append((await server.stranger.post_json(f"/api/sessions/build/{act}", body, headers)).status)
         statuses.append((await server.stranger.post_json("/api/sessions", {"sessionId": "build"}, headers)).status)
+        for method in ("GET", "PUT", "DELETE"):
+            statuses.append((await server.stranger.request(method, f"/api/recordings/build/{RUN}", b"x", headers)).status)
         return statuses
 
     assert set(ServeAuth().run(scenario)) == {403}
@@ -128,6 +134,7 @@ def test_a_token_bound_to_sessions_may_nothing_with_others(role: Role) -> None:
 def test_no_other_method_does_anything_whoever_asks(path: str) -> None:
     async def scenario(server: ServeAuth) -> dict[str, int]:
         filled = path.replace("{name}", "build").replace("{token_id}", "0" * 32).replace("{app_id}", "7")
+        filled = filled.replace("{epoch}", RUN)
         others = {"GET", "POST", "PUT", "PATCH", "DELETE"} - {method.upper() for method in document()["paths"][path]}
         return {method: (await server.client.request(method, filled, b"{}")).status for method in others}
 

@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from codewrap.server.app import Backends, MountedHub, ServerSettings, build_app
 from codewrap.server.auditing import Auditor
 from codewrap.server.health import always
+from codewrap.server.recordingfiles import RecordingFiles
 from codewrap.server.stores.opening import open_store
 from codewrap.store.audit import AuditLog
 from codewrap.transport.base import AppCredentials
@@ -36,7 +37,9 @@ _Result = TypeVar("_Result")
 class ServeAuth:
     """One application and what it published."""
 
-    def __init__(self, hub: MountedHub | None = None, probe: Any = always, **changes: Any) -> None:
+    def __init__(
+        self, hub: MountedHub | None = None, probe: Any = always, recordings: RecordingFiles | None = None, **changes: Any
+    ) -> None:
         self.published = RecordingPublisher()
         self.terminated: list[str] = []
         self._directory = Path(tempfile.mkdtemp())
@@ -44,7 +47,15 @@ class ServeAuth:
         values |= {"signing_keys": (SIGNING_KEY,)} | changes
         self.audit = Auditor(AuditLog(self._directory / "audit"))
         self.state = open_store(None, self._directory)
-        backends = Backends(self.published.make, self.state, self.audit, terminate=self.terminated.append, probe=probe)
+        self.recordings = recordings if recordings is not None else RecordingFiles(self._directory / "recordings", None, None)
+        backends = Backends(
+            self.published.make,
+            self.state,
+            self.audit,
+            terminate=self.terminated.append,
+            probe=probe,
+            recordings=self.recordings,
+        )
         self.app: Starlette = build_app(ServerSettings(**values), backends, hub)
         self.client = AsgiClient(self.app, headers=BEARER)
         self.stranger = AsgiClient(self.app, address="192.0.2.1")
@@ -71,6 +82,11 @@ class ServeAuth:
         """The header of a new token."""
         reply = await self.client.post_json("/api/tokens", {"user": user, "role": role} | fields)
         return bearer(reply.json()["token"])
+
+    async def audited(self) -> list[dict[str, Any]]:
+        """The audit log, which ends with this."""
+        await self.audit.close()
+        return [json.loads(line) for line in (self._directory / "audit" / "00000001.jsonl").read_text().splitlines()]
 
     async def signed(self, opened: dict[str, Any], path: str, value: object, *, secret: str | None = None) -> Reply:
         """A request to the HTTP API, signed with ``opened`` credentials; no bearer token goes with it."""
