@@ -120,7 +120,8 @@ class Narrator:
         if moment.what == "resize":
             return self._resized(moment)
         event = _event(moment)
-        return [] if event is None else [event]
+        before = self.end() if moment.what == "exit" else []
+        return before if event is None else [*before, event]
 
     def end(self) -> list[Event]:
         """A character that was never finished."""

@@ -19,7 +19,7 @@ from codewrap.terminal.emulator import Cell, Cursor
 
 FOREGROUND, BACKGROUND = "#d8dbe2", "#15181e"
 _SIXTEEN: Final = (
-    "#2a2f3a #e06c75 #8fc379 #e0b96a #6aa9f0 #c583e0 #56b8c2 #c8ccd4 "
+    "#3a4150 #e06c75 #8fc379 #e0b96a #6aa9f0 #c583e0 #56b8c2 #c8ccd4 "
     "#6b7382 #ff8a93 #a9dd93 #f5d08a #8fc2ff #dda3f5 #7fd6df #ffffff"
 ).split()
 # XML 1.0, production 2, leaves these out; C1 controls act in terminals; the rest is not seen or turns text round.
@@ -27,6 +27,8 @@ _UNFIT: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff\ufffe\uffff\ufff9-\ufffb]"
 )
 _FONT: Final = "ui-monospace,'SF Mono',Menlo,Consolas,'DejaVu Sans Mono','Liberation Mono',monospace"
+# Browsers drop other blanks at the ends of a text and in a row, and stretch the rest to its length.
+_NO_BREAK: Final = "\u00a0"
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 CELL_WIDTH, CELL_HEIGHT, FONT_SIZE, BASELINE = 9.0, 20.0, 15, 15.0
 MARGIN = 12.0
@@ -104,7 +106,7 @@ def html_page(title: str, cols: int, lines: Iterable[Sequence[Cell]]) -> Iterato
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escaped(title)}</title>\n<style>\n"
         f"html{{color-scheme:dark;background:{BACKGROUND};color:{FOREGROUND}}}\n"
-        f"body{{margin:1.5rem}}\npre{{margin:0;width:{cols}ch;font:15px/1.35 {_FONT};"
+        f"body{{margin:1.5rem}}\npre{{margin:0;width:{cols + 0.5:g}ch;font:15px/1.35 {_FONT};"
         "white-space:pre-wrap;overflow-wrap:anywhere;word-break:break-all;direction:ltr;unicode-bidi:bidi-override}\n"
         "</style>\n</head>\n<body>\n<pre>"
     )
@@ -135,8 +137,8 @@ def svg(title: str, size: Size, rows: Iterable[Sequence[Cell]], cursor: Cursor |
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}" '
         f'role="img">\n<title>{escaped(title)}</title>\n'
         f'<rect width="100%" height="100%" rx="8" fill="{BACKGROUND}"/>\n'
-        f'<g font-family="{_FONT}" font-size="{FONT_SIZE}" fill="{FOREGROUND}" xml:space="preserve" '
-        'style="white-space:pre;direction:ltr;unicode-bidi:bidi-override">\n'
+        f'<g font-family="{_FONT}" font-size="{FONT_SIZE}" fill="{FOREGROUND}" '
+        'style="direction:ltr;unicode-bidi:bidi-override">\n'
     )
     for row, cells in enumerate(rows):
         yield "".join(_svg_row(row, cells))
@@ -153,12 +155,16 @@ def _svg_row(row: int, cells: Sequence[Cell]) -> Iterator[str]:
         x, width = MARGIN + first * CELL_WIDTH, columns * CELL_WIDTH
         if drawn.background:
             yield f'<rect x="{x:g}" y="{top:g}" width="{width:g}" height="{CELL_HEIGHT:g}" fill="{drawn.background}"/>\n'
-        if text.strip() or drawn.underline or drawn.strikethrough:
+        lines = drawn.underline or drawn.strikethrough
+        shown = text if lines else text.strip(" ")
+        if shown:
+            x += 0.0 if lines else (len(text) - len(text.lstrip(" "))) * CELL_WIDTH
+            width -= (len(text) - len(shown)) * CELL_WIDTH
             css = drawn.style().replace("color:", "fill:", 1) if drawn.foreground else drawn.style()
             style = f' style="{css}"' if css else ""
             yield (
                 f'<text x="{x:g}" y="{top + BASELINE:g}" textLength="{width:g}" lengthAdjust="spacingAndGlyphs"{style}>'
-                f"{escaped(text)}</text>\n"
+                f"{escaped(shown).replace(' ', _NO_BREAK)}</text>\n"
             )
 
 

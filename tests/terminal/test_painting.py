@@ -80,7 +80,7 @@ def test_markup_in_the_output_stays_text_on_a_page(text: str) -> None:
 def test_markup_in_the_output_stays_text_in_a_picture(text: str) -> None:
     root = ET.fromstring(picture(f"\x1b[31m{text}\x1b[m", title=text))
     assert {each.tag.rpartition("}")[2] for each in root.iter()} <= {"svg", "g", "title", "rect", "text"}
-    assert "".join(each.text or "" for each in root.iter() if each.tag.endswith("}text")).strip() == text
+    assert "".join(each.text or "" for each in root.iter() if each.tag.endswith("}text")).replace("\xa0", " ") == text
     assert root.findtext("{*}title") == text
     assert not any(name.startswith("on") or "href" in name for each in root.iter() for name in each.attrib)
 
@@ -123,10 +123,10 @@ def test_blanks_with_a_background_are_drawn_and_those_without_are_not() -> None:
 
 def test_looks_of_every_kind_of_colour() -> None:
     assert look(";97;103") == Look("#ffffff", "#f5d08a")
-    assert look(";37;40;7") == Look("#2a2f3a", "#c8ccd4")
+    assert look(";37;40;7") == Look("#3a4150", "#c8ccd4")
     assert look("") == Look()
     assert [indexed(number) for number in (0, 15, 16, 21, 196, 231, 232, 255)] == [
-        "#2a2f3a",
+        "#3a4150",
         "#ffffff",
         "#000000",
         "#0000ff",
@@ -140,8 +140,14 @@ def test_looks_of_every_kind_of_colour() -> None:
 def test_wide_characters_take_two_columns_of_a_picture() -> None:
     root = ET.fromstring(picture("你x"))
     texts = [(each.attrib["x"], each.attrib["textLength"], each.text) for each in root.iter() if each.tag.endswith("}text")]
-    assert texts == [("12", "18", "你"), ("30", "522", "x" + " " * 57)]
+    assert texts == [("12", "18", "你"), ("30", "9", "x")]
     assert "你x" in page("你x")
+
+
+def test_blanks_of_a_picture_move_nothing_and_are_underlined_where_they_should_be() -> None:
+    root = ET.fromstring(picture("  a  b \x1b[4m c \x1b[m"))
+    texts = [(each.attrib["x"], each.attrib["textLength"], each.text) for each in root.iter() if each.tag.endswith("}text")]
+    assert texts == [("30", "36", "a\xa0\xa0b"), ("75", "27", "\xa0c\xa0")]
 
 
 def test_cursor_is_drawn_where_it_shows() -> None:
