@@ -44,6 +44,8 @@ SECRET_NAMES = frozenset(
         "CODEWRAP_TOKEN",
         "CODEWRAP_METRICS_TOKEN",
         "CODEWRAP_SIGNING_KEY",
+        "CODEWRAP_NOTIFY",  # who has a webhook's URL can post to it
+        "CODEWRAP_NOTIFY_SECRET",
         "CODEWRAP_STATE",  # its URL may hold a password
         *SOKETI_MASTER_KEY_NAMES,
         *PUSHER_MASTER_KEY_NAMES,

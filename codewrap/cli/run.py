@@ -19,6 +19,7 @@ from codewrap import config
 from codewrap.cli import console, detach, environment, names, nesting
 from codewrap.cli.environment import Environment
 from codewrap.cli.keeping import Keeping
+from codewrap.cli.notifying import Notifying, read_targets
 from codewrap.cli.runlines import RunLines
 from codewrap.config import Budget, Mode, Settings
 from codewrap.errors import CodewrapError, ConfigError, SessionNameTaken, StoreError
@@ -78,6 +79,7 @@ class RunOptions:
     detach: bool = False
     nested: bool = False
     record: bool = True
+    notifying: Notifying | None = None
 
 
 def run(
@@ -113,6 +115,10 @@ def run(
     no_record: Annotated[
         bool, typer.Option("--no-record", envvar="CODEWRAP_NO_RECORD", help="Keep no log once the session has ended.")
     ] = False,
+    notify: Annotated[
+        list[str] | None,
+        typer.Option("--notify", metavar="TARGET", help="Tell when CMD waits for you or is over: desktop, a URL, a command."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", envvar="CODEWRAP_QUIET", help="No lines of our own.")] = False,
     as_json: Annotated[bool, typer.Option("--json", envvar="CODEWRAP_JSON", help="One JSON object on stderr instead.")] = False,
     mode: Annotated[
@@ -128,10 +134,11 @@ def run(
     most = None if max_rate is None else config.parse_rate("--max-rate", max_rate)
     within = None if budget is None else config.parse_budget("--budget", budget)
     shared = parse_share(share, read_only=read_only)
-    options = RunOptions(
-        name, pty, cols, rows, not no_encrypt, shared, quiet, as_json, most, within, detached, nested, not no_record
-    )
     here = environment.current()
+    notifying = read_targets(notify or (), here.values)
+    options = RunOptions(
+        name, pty, cols, rows, not no_encrypt, shared, quiet, as_json, most, within, detached, nested, not no_record, notifying
+    )
     settings = config.load(here.values, mode, tls=tls)
     console.leave(Run(command, options, here, settings).run())
 
@@ -343,6 +350,7 @@ class Run:
             "hub": record.hub,
             "broker": broker_values(self._settings) if self._settings.mode is Mode.DIRECT else None,
             "gateway": gateway_values(self._settings) if self._settings.mode is Mode.GATEWAY else None,
+            "notify": self._options.notifying.plan() if self._options.notifying else None,
             **self._keeping.plan(),
         }
         inherit = (hub.fileno(),) if hub is not None else ()

@@ -49,6 +49,8 @@ class RunLines:
             console.say(f"session {record.name}: {what} ({_WHO_TYPES[self._options.share]})")
             console.say(f"attach with: codewrap attach {record.name}")
             console.say(self._relay_line(record))
+            if self._options.notifying is not None:
+                console.say(f"tells when it waits for you, ends or fails: {', '.join(self._options.notifying.labels)}")
             if self._outer:
                 console.say(f"inside session {self._outer}, whose viewers see this too")
         if self._options.detach and (self._options.quiet or not os.isatty(1)):
@@ -75,7 +77,7 @@ class RunLines:
         console.say(f"session {name} ended: " + ", ".join(parts))
 
     def _say_json(self, record: SessionRecord) -> None:
-        said = {
+        said: dict[str, Any] = {
             "session": record.name,
             "attach": f"codewrap attach {record.name}",
             "url": self._settings.gateway.url if self._settings.gateway else None,
@@ -85,6 +87,8 @@ class RunLines:
             "read_only": record.read_only,
             "share": record.share,
         }
+        if self._options.notifying is not None:
+            said["notify"] = list(self._options.notifying.labels)
         if self._options.detach:
             detach.tell_program(console.json_line(said | {"pid": record.pid}))
         else:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from codewrap.cli.connections import Access, HostParts, direct_host, gateway_host, member_of, with_retries
 from codewrap.config import Gateway
 from codewrap.errors import CodewrapError
-from codewrap.protocol import channels
+from codewrap.protocol import channels, hostlink
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Decoder, Kind, Message
 from codewrap.protocol.pacing import BrokerLimits
@@ -77,13 +77,11 @@ def main() -> None:
 def _configuration(connection: socket.socket) -> dict[str, Any] | None:
     import json
 
-    decoder = Decoder()
-    while data := connection.recv(65_536):
-        messages = decoder.feed(data)
-        if messages:
-            # Nothing else is said before we arm, so the decoder holds nothing more.
-            return dict(json.loads(messages[0].body)) if messages[0].kind is Kind.CONFIGURE else None
-    return None
+    # No more than that: of a command that is over already the end follows at once.
+    prefix = connection.recv(hostlink.LENGTH_BYTES, socket.MSG_WAITALL)
+    rest = connection.recv(int.from_bytes(prefix), socket.MSG_WAITALL) if len(prefix) == hostlink.LENGTH_BYTES else b""
+    messages = Decoder().feed(prefix + rest)
+    return dict(json.loads(messages[0].body)) if messages and messages[0].kind is Kind.CONFIGURE else None
 
 
 def secrets_of(configuration: dict[str, Any]) -> list[str]:
@@ -96,7 +94,8 @@ def secrets_of(configuration: dict[str, Any]) -> list[str]:
         if place.get("master_key"):
             key = bytes.fromhex(place["master_key"])
             texts += [base64.b64encode(key).decode(), repr(key)]
-    texts.append((configuration.get("notify") or {}).get("secret"))
+    notify = configuration.get("notify") or {"targets": (), "secret": None}
+    texts += [notify["secret"], *(target.get("url") for target in notify["targets"])]
     return [text for text in texts if text]
 
 
@@ -265,13 +264,13 @@ class Uplink:
 
 def attendance(configuration: dict[str, Any], host: HostSocket) -> tuple[Attendant, Courier]:
     """Who minds what the command does, and who brings word of it."""
-    courier, notifier = Courier((), lambda *_: None), None
+    courier, notifier = Courier((), lambda _: None), None
     if wanted := configuration.get("notify"):
         from codewrap.uplink.tellers import targets
 
-        def failed(label: str, reason: str) -> None:
-            logging.warning("notification: %s", reason)
-            host.send(Message(Kind.NOTICE, {"text": f"no notification by {label}: {reason}"}))
+        def failed(reason: str) -> None:
+            logging.warning("no notification: %s", reason)
+            host.send(Message(Kind.NOTICE, {"text": f"no notification: {reason}"}))
 
         courier = Courier(targets(wanted["targets"], wanted["secret"]), failed)
         notifier = Notifier(configuration["session"], configuration["epoch"], courier.tell, time.time)

@@ -178,11 +178,16 @@ class UplinkLink:
         """The log takes no more: viewers see nothing of what follows."""
         self._send(Message(Kind.LOG_ENDED, {"reason": reason}))
 
-    def finish(self, code: int | None = None, signal_number: int | None = None) -> None:
-        """The log is complete, as far as a full disk let it go. Viewers of an uplink that has died have to be told by another."""
-        if self._restart_at_s is not None and self._watched:
+    def finish(self, code: int | None = None, signal_number: int | None = None, looked: dict[str, Any] | None = None) -> None:
+        """The log is complete, as far as a full disk let it go. Viewers of an uplink that has died have to be told by another.
+
+        So has who is to be notified, also of a command that was over before there was an uplink; ``looked`` (`looking.py`) tells
+        whether somebody is here.
+        """
+        if self._restart_at_s is not None and (self._watched or self._launch.configuration.get("notify")):
             self.start(self._restart_at_s)
-        self._send(Message(Kind.FINISH, {"code": code, "signal": signal_number}))
+        here = Message(Kind.LOOKED, looked) if looked else None
+        self._send(here, Message(Kind.FINISH, {"code": code, "signal": signal_number}))
 
     def flush(self) -> None:
         """The socket is writable."""

@@ -449,8 +449,7 @@ class _Loop:
         if exited.signal is not None and self._terminal is not None:
             self._stdout.write(undo_modes(self._log.tail(MODES_TAIL_BYTES)))
         self._link.finished = True
-        self._link.looked(self._look())
-        self._link.finish(exited.code, exited.signal)
+        self._link.finish(exited.code, exited.signal, self._look())
         for sink in (self._stdout, self._stderr):
             while sink.waiting and self._written_on(sink):
                 pass

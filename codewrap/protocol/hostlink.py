@@ -15,7 +15,9 @@ from typing import Any
 from codewrap.errors import LocalProtocolError
 
 _PREFIX = struct.Struct(">IBH")
-_AFTER_LENGTH = _PREFIX.size - 4
+LENGTH_BYTES = 4
+"""Of a message: how many follow."""
+_AFTER_LENGTH = _PREFIX.size - LENGTH_BYTES
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 
 

@@ -167,8 +167,10 @@ class Attendant:
             self._notifier.watched_by(count)
 
     def host_left(self) -> None:
-        """Nobody is there to be asked any more."""
+        """Nobody is there to be asked any more; if it is not known how the command ended, it is lost."""
         self._over = True
+        if self._notifier is not None:
+            self._notifier.lost(self._senses.clock())
 
     def ended(self, code: int | None, signal: int | None) -> None:
         """The command is over."""

@@ -24,21 +24,17 @@ MAX_WAITING = 16
 class Target(Protocol):
     """Where it goes."""
 
-    @property
-    def label(self) -> str:
-        """For people; holds nothing secret."""
-
     def deliver(self, occurrence: Occurrence) -> None:
-        """Bring it there, within a bounded time. Raises CodewrapError."""
+        """Bring it there, within a bounded time. Raises CodewrapError, whose text names the target and holds nothing secret."""
 
 
 class Courier:
-    """``failed`` is told, in a target's thread, what could not be brought: (label, reason)."""
+    """``failed`` is told, in a target's thread, what could not be brought and why."""
 
     def __init__(
         self,
         targets: Sequence[Target],
-        failed: Callable[[str, str], object],
+        failed: Callable[[str], object],
         clock: Callable[[], float] = time.monotonic,
         retry_first_s: float = RETRY_FIRST_S,
     ) -> None:
@@ -60,9 +56,7 @@ class Courier:
 class _Route:
     """One target's queue and thread, which is there once there is something to bring."""
 
-    def __init__(
-        self, target: Target, failed: Callable[[str, str], object], clock: Callable[[], float], retry_first_s: float
-    ) -> None:
+    def __init__(self, target: Target, failed: Callable[[str], object], clock: Callable[[], float], retry_first_s: float) -> None:
         self._target = target
         self._failed = failed
         self._clock = clock
@@ -120,4 +114,4 @@ class _Route:
     def _give_up(self, reason: str) -> None:
         if reason != self._said:
             self._said = reason
-            self._failed(self._target.label, reason)
+            self._failed(reason)

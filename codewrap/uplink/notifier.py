@@ -72,14 +72,19 @@ class Notifier:
 
     def ended(self, code: int | None, signal: int | None, now_s: float) -> None:
         """The command is over."""
-        if self._ended or (code is None and signal is None):
-            return
-        self._ended = True
-        self._stands_since_s = None
-        if self._is_held(now_s):
+        if code is None and signal is None:
             return
         how = f"killed by signal {signal}" if signal is not None else f"exit {code}"
-        self._say(Happening.ENDED if code == 0 and signal is None else Happening.FAILED, how, (how,))
+        self._end(Happening.ENDED if code == 0 and signal is None else Happening.FAILED, how, now_s)
+
+    def lost(self, now_s: float) -> None:
+        """The host is gone: how the command ended is not known."""
+        self._end(Happening.FAILED, "lost: its host process is gone", now_s)
+
+    def _end(self, event: Happening, how: str, now_s: float) -> None:
+        told, self._ended, self._stands_since_s = self._ended, True, None
+        if not told and not self._is_held(now_s):
+            self._say(event, how, (how,))
 
     def _is_held(self, now_s: float) -> bool:
         return self._watchers > 0 or (self._here and now_s - self._typed_s < LATELY_S)

@@ -42,10 +42,6 @@ class WebhookTarget:
     def __init__(self, webhook: Webhook) -> None:
         self._webhook = webhook
 
-    @property
-    def label(self) -> str:
-        return self._webhook.label
-
     def deliver(self, occurrence: Occurrence) -> None:
         self._webhook.post(occurrence.to_json(), occurrence.number, time.time())
 
@@ -57,18 +53,12 @@ class CommandTarget:
         self._command = list(command)
         self._timeout_s = timeout_s
 
-    @property
-    def label(self) -> str:
-        return printable(self._command[0], 60)
-
     def deliver(self, occurrence: Occurrence) -> None:
         run(self._command, occurrence, self._timeout_s)
 
 
 class DesktopTarget:
     """The desktop of this machine, where there is one: `notify-send`."""
-
-    label = "desktop"
 
     def deliver(self, occurrence: Occurrence) -> None:
         program = shutil.which("notify-send")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from codewrap.cli.notifying import Notifying
 from codewrap.cli.run import RunOptions
 from codewrap.cli.runlines import RunLines
 from codewrap.config import Settings, load
@@ -110,3 +111,11 @@ def test_whoever_wants_no_lines_gets_none_at_the_end_but_in_the_background_where
 ) -> None:
     assert ended(capsys, settings, options) == []
     assert len(ended(capsys, settings, replace(options, detach=True))) == 2
+
+
+def test_who_is_told_is_said_before_anything_is_sent(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
+    options = replace(OPTIONS, notifying=Notifying(("desktop", "https://hooks.example.com/…"), ()))
+    _, lines = begun(capsys, settings, options)
+    assert lines[-1] == "[codewrap] tells when it waits for you, ends or fails: desktop, https://hooks.example.com/…"
+    _, lines = begun(capsys, settings, replace(options, json=True))
+    assert json.loads(lines[0])["notify"] == ["desktop", "https://hooks.example.com/…"]

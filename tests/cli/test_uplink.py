@@ -257,7 +257,8 @@ def test_secrets_of_every_mode_are_known_to_the_log_s_filter() -> None:
     key = HUB["master_key"]
     in_base64 = base64.b64encode(bytes.fromhex(key)).decode()
     assert secrets_of({"hub": None, "broker": None, "gateway": {"url": "u", "token": "hush"}}) == ["hush"]
-    assert secrets_of({"notify": {"targets": [], "secret": "hush-hush"}}) == ["hush-hush"]
+    told = {"targets": [{"kind": "desktop"}, {"kind": "webhook", "url": "https://a/hush"}], "secret": "hush-hush"}
+    assert secrets_of({"notify": told}) == ["hush-hush", "https://a/hush"]
     assert {HUB["secret"], key, in_base64} <= set(secrets_of({"hub": HUB, "broker": None, "gateway": None}))
     keyless = {"secret": "hush", "master_key": None}
     assert secrets_of({"hub": None, "broker": keyless, "gateway": None}) == ["hush"]

@@ -405,6 +405,15 @@ def test_where_nobody_watched_an_uplink_that_has_died_none_is_started_to_tell_of
     assert host.link.fileno() == -1
 
 
+def test_where_somebody_is_to_be_notified_one_is_started_to_tell_of_an_end_before_its_time(hosts: Callable[..., Host]) -> None:
+    host = hosts(notify={"targets": [], "secret": None})
+    host.link.start_later(host.now_s)
+    host.link.finish(3, None, {"here": True, "typed_s": 5.0})
+    assert host.hears("CONFIGURE")["notify"] == {"targets": [], "secret": None}
+    assert host.hears("LOOKED") == {"here": True, "typed_s": 5.0}
+    assert host.hears("FINISH") == {"code": 3, "signal": None}
+
+
 def test_an_uplink_that_went_unnoticed_is_noticed_by_reading(hosts: Callable[..., Host]) -> None:
     host = hosts(leave=1)
     host.link.start(host.now_s)

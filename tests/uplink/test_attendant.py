@@ -191,7 +191,7 @@ def test_host_that_is_gone_is_not_asked(bench: Bench) -> None:
     bench.writes(b"one")
     bench.attendant.host_left()
     assert bench.attendant.wait_s() is None
-    assert bench.told == []
+    assert [told.text for told in bench.told] == ["lost: its host process is gone"]
 
 
 def test_output_that_goes_on_is_written_down_as_work(bench: Bench) -> None:

@@ -39,7 +39,7 @@ RAW = {"canonical": False, "echo": False}
         ("   ", Line.EMPTY),
         ("Password: ", Line.SECRET),
         ("[sudo] password for anna: ", Line.SECRET),
-        ("Enter passphrase for key '/home/anna/.ssh/id': ", Line.SECRET),
+        ("Enter passphrase for key '~/.ssh/id': ", Line.SECRET),
         ("Verification code: ", Line.SECRET),
         ("Do you want to continue? [Y/n] ", Line.QUESTION),
         ("Proceed (y/N)? ", Line.QUESTION),

@@ -18,8 +18,6 @@ def occurrence(number: int = 1) -> Occurrence:
 class Target:
     """Fails as often as it is told to, waits while it is told to."""
 
-    label = "there"
-
     def __init__(self, failures: int = 0, *, retry: bool = True) -> None:
         self.failures = failures
         self.retry = retry
@@ -53,8 +51,8 @@ class Clock:
 
 class Bench:
     def __init__(self, *targets: Target, step_s: float = 0.0) -> None:
-        self.failed: list[tuple[str, str]] = []
-        self.courier = Courier(targets, lambda *said: self.failed.append(said), Clock(step_s), retry_first_s=0.0)
+        self.failed: list[str] = []
+        self.courier = Courier(targets, self.failed.append, Clock(step_s), retry_first_s=0.0)
 
 
 def test_close_waits_until_all_is_brought() -> None:
@@ -72,7 +70,7 @@ def test_what_will_not_work_is_not_tried_again_and_said_once() -> None:
         bench.courier.tell(occurrence(number))
     bench.courier.close()
     assert (target.tries, target.brought) == (3, ["3"])
-    assert bench.failed == [("there", "there: is away")]
+    assert bench.failed == ["there: is away"]
 
 
 def test_after_a_time_it_is_given_up() -> None:
@@ -81,7 +79,7 @@ def test_after_a_time_it_is_given_up() -> None:
     bench.courier.tell(occurrence())
     bench.courier.close()
     assert 1 <= target.tries <= 4
-    assert bench.failed == [("there", "there: is away")]
+    assert bench.failed == ["there: is away"]
 
 
 def test_target_that_hangs_holds_no_other_up_and_only_so_much_waits_for_it() -> None:
@@ -100,4 +98,4 @@ def test_target_that_hangs_holds_no_other_up_and_only_so_much_waits_for_it() -> 
 
 def test_without_news_there_is_nothing_to_close() -> None:
     Bench(Target()).courier.close()
-    Courier((), lambda *_: None).close()
+    Courier((), lambda _: None).close()

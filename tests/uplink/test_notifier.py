@@ -100,9 +100,16 @@ def test_end_is_told_once(bench: Bench, code: int | None, signal: int | None, ev
     assert bench.notifier.due_s() == math.inf
 
 
-def test_end_that_is_not_known_is_not_told(bench: Bench) -> None:
+def test_host_that_is_gone_is_a_failure_unless_the_end_was_known(bench: Bench) -> None:
     bench.notifier.ended(None, None, 10.0)
     assert bench.told == []
+    bench.notifier.lost(11.0)
+    bench.notifier.lost(11.0)
+    assert [(each.event, each.text) for each in bench.told] == [(Happening.FAILED, "lost: its host process is gone")]
+    known = Bench()
+    known.notifier.ended(0, None, 10.0)
+    known.notifier.lost(11.0)
+    assert [each.event for each in known.told] == [Happening.ENDED]
 
 
 def test_who_is_here_sees_the_end(bench: Bench) -> None:

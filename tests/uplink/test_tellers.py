@@ -93,4 +93,5 @@ def test_each_kind_of_target_is_made_of_what_was_asked_for() -> None:
         hook.deliver(TOLD)
         assert server.asked[0].body == TOLD.to_json()
         assert server.asked[0].headers["codewrap-id"] == "run-1"
-    assert [hook.label, command.label, screen.label] == [server.url, "true", "desktop"]
+    assert isinstance(command, CommandTarget)
+    assert isinstance(screen, DesktopTarget)
