@@ -10,6 +10,11 @@ CodewrapError
 │   ├── SessionNameTaken     a running session has this name
 │   ├── SessionNested        this is inside it already
 │   ├── SessionWatchesItself it would be shown within itself (255)
+│   ├── NotAttached          a viewer could not attach, or may not watch any more (255)
+│   ├── SessionLost          its host is gone, without an end (254)
+│   ├── SessionEnded         it has ended before what was waited for came (1)
+│   ├── TypingRefused        nobody lets us type into it (255)
+│   ├── WaitTimeout          what was waited for did not come in time (124)
 │   └── SessionNotShareable  no link can lead to it
 ├── AuthError                the server refuses these credentials
 ├── TransportError           the server cannot be reached, or answers wrongly
@@ -21,7 +26,9 @@ CodewrapError
 
 from __future__ import annotations
 
+EXIT_NO_MATCH = 1
 EXIT_USAGE = 2
+EXIT_TIMEOUT = 124
 EXIT_FAILED = 125
 EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
@@ -120,6 +127,62 @@ class SessionWatchesItself(SessionError):
 
     def __str__(self) -> str:
         return f"this is inside session {self.name!r}, which would be shown within itself (if it is not: unset CODEWRAP_SESSION)"
+
+
+class NotAttached(SessionError):
+    """A viewer could not attach, or may not watch any more; ``advice`` says why."""
+
+    exit_status = EXIT_NOT_ATTACHED
+
+    def __str__(self) -> str:
+        return f"not attached to {self.name!r}: {self.advice}"
+
+
+class SessionLost(SessionError):
+    """It went away without an end, or does not answer any more; ``advice`` says how."""
+
+    exit_status = EXIT_LOST
+
+    def __str__(self) -> str:
+        return f"session {self.name!r}: {self.advice}"
+
+
+class SessionEnded(SessionError):
+    """What was wanted of it cannot come any more. ``status`` is its exit status."""
+
+    exit_status = EXIT_NO_MATCH
+
+    def __init__(self, name: str, status: int) -> None:
+        super().__init__(name, str(status))
+        self.args = (name, status)
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"session {self.name!r} has ended with status {self.status}"
+
+
+class TypingRefused(SessionError):
+    """What was typed was not passed on to the command; ``advice`` says why."""
+
+    exit_status = EXIT_NOT_ATTACHED
+
+    def __str__(self) -> str:
+        return f"nothing may be typed into {self.name!r}: {self.advice}"
+
+
+class WaitTimeout(SessionError, TimeoutError):
+    """``wanted`` did not come within ``timeout_s``."""
+
+    exit_status = EXIT_TIMEOUT
+
+    def __init__(self, name: str, wanted: str, timeout_s: float) -> None:
+        super().__init__(name, wanted)
+        self.args = (name, wanted, timeout_s)
+        self.wanted = wanted
+        self.timeout_s = timeout_s
+
+    def __str__(self) -> str:
+        return f"session {self.name!r}: after {self.timeout_s:g} s still {self.wanted}"
 
 
 class SessionNotShareable(SessionError):

@@ -12,13 +12,14 @@ import sys
 
 # In a token's place: the descriptor that it can be read from, once.
 _MARK = "fd="
+_TAKE_LINKS = (["attach"], ["send"], ["screen"])
 # What a pipe that nobody reads yet holds in any case (POSIX), and more than any token of ours has.
 MAX_TOKEN_BYTES = 4096
 
 
 def conceal() -> None:
-    """Where an argument of `attach` holds a token, become this program anew, with the token in a pipe. Else return."""
-    if sys.argv[1:2] != ["attach"] or not sys.executable:
+    """Where an argument for a session holds a token, become this program anew, with the token in a pipe. Else return."""
+    if sys.argv[1:2] not in _TAKE_LINKS or not sys.executable:
         return
     words = [sys.executable, *sys.orig_argv[1:]]
     changed = False

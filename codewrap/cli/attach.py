@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import gc
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codewrap import config
-from codewrap.cli import console, environment, links, nesting
+from codewrap.cli import console, environment, nesting
+from codewrap.cli.destination import Destination, new_challenge
 from codewrap.cli.environment import Environment
-from codewrap.config import Gateway, Mode, Settings
-from codewrap.errors import EXIT_NOT_ATTACHED, AuthError, CodewrapError, SessionNotFound, TransportError
-from codewrap.protocol.channels import check_session_name
+from codewrap.errors import EXIT_NOT_ATTACHED, AuthError, CodewrapError, TransportError
 from codewrap.store import files
-from codewrap.store.sessions import SessionRecord, SessionStore
+from codewrap.store.sessions import SessionStore
 
 if TYPE_CHECKING:
-    from codewrap.cli.connections import ViewerParts
-    from codewrap.transport.base import Deliver
     from codewrap.transport.lane import Lane
-
-CHALLENGE_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +75,7 @@ def attach(
     options = AttachOptions(read_only, detach_keys, raw, allow_clipboard, not no_encrypt, quiet, predict)
     here = environment.current()
     try:
-        if links.is_link(session):
-            attachment = _by_link(links.read(session, plain=tls is False), options, here)
-        else:
-            name = check_session_name(session, "SESSION")
-            attachment = Attachment(name, options, here, config.load(here.values, mode, tls=tls))
+        attachment = Attachment(session, options, here, mode, tls=tls)
         status = attachment.run()
     except (TransportError, AuthError) as error:
         console.fail(error)
@@ -94,41 +83,22 @@ def attach(
     console.leave(status)
 
 
-def _by_link(link: links.Link, options: AttachOptions, here: Environment) -> Attachment:
-    """To the link's server, whatever is configured here. Raises AuthError, TransportError."""
-    from codewrap.cli import joining
-    from codewrap.viewer.keys import parse_detach_keys
-    from codewrap.viewer.localecho import parse_predict
-
-    # A link may work once: that is not for an option that was mistyped.
-    parse_detach_keys(options.detach_keys)
-    parse_predict(options.predict)
-    joined = joining.join(link, here.values, quiet=options.quiet)
-    options = replace(options, read_only=options.read_only or not joined.may_type)
-    return Attachment(joined.session, options, here, joined.gateway)
-
-
 class Attachment:
-    """One invocation: find, connect, run, report. ``way``: what is configured, or the one server to go through."""
+    """One invocation: find, connect, run, report. ``session`` is a name or a link."""
 
-    def __init__(self, name: str, options: AttachOptions, here: Environment, way: Settings | Gateway) -> None:
+    def __init__(self, session: str, options: AttachOptions, here: Environment, mode: str | None, *, tls: bool | None) -> None:
         from codewrap.viewer.keys import parse_detach_keys
         from codewrap.viewer.localecho import parse_predict
 
-        self._name = name
         self._options = options
-        self._here = here
-        self._way = way
+        # A link may work once: that is not for an option that was mistyped.
         self._detach_keys = parse_detach_keys(options.detach_keys)
         self._predict = parse_predict(options.predict)
-        self._challenge = base64.urlsafe_b64encode(os.urandom(CHALLENGE_BYTES)).decode("ascii")
-        self._record: SessionRecord | None = None
-        if isinstance(way, Gateway):
-            return
-        with contextlib.suppress(CodewrapError):  # without a private directory there are no sessions of ours to find
-            self._record = SessionStore(files.runtime_directory(here.values)).find(name)
-        if self._record is not None and os.isatty(1):
-            nesting.refuse_mirror(here, name)
+        self._challenge = new_challenge()
+        self._to = Destination.find(session, here, mode, tls=tls, quiet=options.quiet)
+        self._read_only = options.read_only or not self._to.may_type
+        if self._to.record is not None and os.isatty(1):
+            nesting.refuse_mirror(here, self._to.name)
 
     def run(self) -> int:
         """The exit status. Raises CodewrapError when it could not attach at all."""
@@ -141,15 +111,15 @@ class Attachment:
         with contextlib.ExitStack() as stack:
             # The guard of raw mode is forked here, before any thread exists.
             terminal = RawTerminal(0) if self._has_keyboard() else None
-            self._say(f"connecting to {self._name} ...")
+            self._say(f"connecting to {self._to.name} ...")
             if terminal is not None:
                 stack.enter_context(terminal)
-            parts = self._connect(mailbox.deliver)
+            parts = self._to.connect(self._challenge, mailbox.deliver, read_only=self._read_only)
             keys = f"{key_names(self._detach_keys)} or ~." if self._detach_keys else "~."
             self._say(f"over {parts.endpoint}; detach with {keys}")
             plan = ViewerPlan(
-                session=self._name,
-                encrypted=self._record.encrypted if self._record else self._options.encrypted,
+                session=self._to.name,
+                encrypted=self._to.encrypted(self._options.encrypted),
                 read_only=self._read_only,
                 detach_keys=self._detach_keys,
                 raw=self._options.raw,
@@ -166,10 +136,6 @@ class Attachment:
         if departure.status == EXIT_NOT_ATTACHED and self._options.quiet:
             console.say(departure.text)
         return departure.status
-
-    @property
-    def _read_only(self) -> bool:
-        return self._options.read_only or (self._record is not None and self._record.read_only)
 
     def _has_keyboard(self) -> bool:
         return os.isatty(0) and os.isatty(1)
@@ -188,29 +154,8 @@ class Attachment:
         """The short way to a host of this user on this machine. What goes into a file gains nothing by it."""
         from codewrap.transport import lane
 
-        record = self._record
+        record = self._to.record
         return lane.connect(record.lane) if record is not None and record.hub is not None and os.isatty(1) else None
-
-    def _connect(self, deliver: Deliver) -> ViewerParts:
-        from codewrap.cli import connections
-
-        role = "viewer" if self._read_only else "writer"
-        viewer = connections.ViewerName(environment.user_name(self._here.values), role, self._challenge)
-        record, settings = self._record, self._way
-        if isinstance(settings, Gateway):
-            return connections.gateway_viewer(settings, self._name, viewer, deliver)
-        if record is not None and record.hub is not None:
-            return connections.direct_viewer(connections.Access.to_hub(record.hub), viewer, deliver)
-        mode = Mode(record.mode) if record is not None else settings.mode
-        if mode is Mode.GATEWAY and settings.gateway is not None:
-            return connections.gateway_viewer(settings.gateway, self._name, viewer, deliver)
-        if settings.broker is not None:
-            return connections.direct_viewer(connections.Access.to_broker(settings.broker), viewer, deliver)
-        if record is not None:
-            raise SessionNotFound(self._name, f"it goes over {record.endpoint}, and that server is not configured here")
-        raise SessionNotFound(
-            self._name, "nothing of that name runs here (codewrap ls), and no server is configured (CODEWRAP_URL, SOKETI_*)"
-        )
 
     def _say(self, text: str) -> None:
         if not self._options.quiet:

@@ -6,7 +6,7 @@ Nothing is sent to a server, nor is its name looked up, before the person was to
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from codewrap.cli import console
@@ -27,15 +27,15 @@ class Joined:
     may_type: bool
 
 
-def join(link: Link, values: Mapping[str, str], *, quiet: bool) -> Joined:
-    """Exchange ``link``. A server that is new here is named even if ``quiet``. Raises AuthError, TransportError."""
+def join(link: Link, values: Mapping[str, str], *, quiet: bool, say: Callable[[str], None] = console.say) -> Joined:
+    """Exchange ``link``. ``say`` is told of a server that is new here even if ``quiet``. Raises AuthError, TransportError."""
     from codewrap.transport.gateway import GatewayClient
 
     servers = _known_servers(values)
     if not servers.knows(link.base):
-        console.say(f"this link leads to {link.host}, a server that no link has led you to before")
+        say(f"this link leads to {link.host}, a server that no link has led you to before")
     elif not quiet:
-        console.say(f"this link leads to {link.host}")
+        say(f"this link leads to {link.host}")
     # No thread may run yet: the guard of the terminal is still to be forked.
     client = GatewayClient(link.base, link.token, prepares=False)
     try:
@@ -48,7 +48,7 @@ def join(link: Link, values: Mapping[str, str], *, quiet: bool) -> Joined:
     may_type = any(role.value == redeemed.role and may(role, Act.TYPE) for role in Role)
     if not quiet:
         doing = "watch and type" if may_type else "watch"
-        console.say(f"you may {doing} until {console.moment(redeemed.expires_at)}")
+        say(f"you may {doing} until {console.moment(redeemed.expires_at)}")
     return Joined(link.session, Gateway(link.base, redeemed.token), may_type)
 
 

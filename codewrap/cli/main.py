@@ -37,6 +37,8 @@ COMMANDS = {
     # Options after the first word of CMD are CMD's.
     "run": CommandSource("codewrap.cli.run", "run", {**_HELP, "allow_interspersed_args": False}),
     "attach": CommandSource("codewrap.cli.attach", "attach", _HELP),
+    "send": CommandSource("codewrap.cli.send", "send", _HELP),
+    "screen": CommandSource("codewrap.cli.screen", "screen", _HELP),
     "ls": CommandSource("codewrap.cli.ls", "ls", _HELP),
     "approve": CommandSource("codewrap.cli.approve", "approve", _HELP),
     "serve-auth": CommandSource("codewrap.cli.serve_auth", "serve_auth", _HELP),

@@ -40,9 +40,10 @@ def run(*words: str, closed: bool = False) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.parametrize("command", ["attach", "send", "screen"])
 @pytest.mark.parametrize("closed", [False, True])
-def test_the_token_of_a_link_is_not_in_the_argument_list_and_not_lost(closed: bool) -> None:
-    *listed, said = run("attach", f"{LINK}#hush-token", closed=closed)
+def test_the_token_of_a_link_is_not_in_the_argument_list_and_not_lost(command: str, closed: bool) -> None:
+    *listed, said = run(command, f"{LINK}#hush-token", closed=closed)
     assert "hush" not in " ".join(listed)
     assert LINK in " ".join(listed)
     assert said == f"{LINK} hush-token"
