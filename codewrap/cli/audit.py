@@ -15,15 +15,14 @@ import typer
 
 from codewrap import config
 from codewrap.cli import console, environment
-from codewrap.cli.attach import complete_session
-from codewrap.errors import ConfigError, SessionNotFound
+from codewrap.cli.kept import complete, find, running
+from codewrap.errors import ConfigError
 from codewrap.protocol.channels import check_session_name, printable
 from codewrap.store import files
 from codewrap.store.audit import Head, server_log, session_log
 from codewrap.store.auditcheck import AuditReader, Verdict
 from codewrap.store.auditcheck import verify as verify_log
 from codewrap.store.auditlines import utc
-from codewrap.store.sessions import SessionStore
 
 _FOLLOW_S = 0.25
 _CHAIN = frozenset({"at", "event", "accepted", "seq", "prev", "hash"})
@@ -34,7 +33,7 @@ FileOption = Annotated[
 ]
 SessionOption = Annotated[
     str | None,
-    typer.Option("--session", metavar="NAME", help="The log of a session that runs here.", autocompletion=complete_session),
+    typer.Option("--session", metavar="NAME", help="The log of a session that runs or is kept here.", autocompletion=complete),
 ]
 
 
@@ -92,11 +91,9 @@ def _place(file: Path | None, session: str | None) -> Path:
     values = environment.current().values
     if session is None:
         return server_log(files.state_directory(values))
-    check_session_name(session)
-    record = SessionStore(files.runtime_directory(values)).find(session)
-    if record is None:
-        raise SessionNotFound(session, "a session's log goes when the session ends")
-    return session_log(Path(record.log_directory))
+    check_session_name(session.partition("@")[0])
+    record = running(values, session)  # its log may be anywhere, by the settings it was started with
+    return session_log(Path(record.log_directory) if record is not None else find(values, session).directory)
 
 
 def _head(text: str | None) -> Head | None:

@@ -32,6 +32,8 @@ def say(text: str) -> None:
 def json_line(value: object) -> str:
     """``value`` as a line of JSON that any terminal may be shown: all that does not print is escaped."""
     text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():  # most are, and some are long
+        return text + "\n"
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text) + "\n"
 
 
@@ -99,7 +101,8 @@ def duration(seconds: float) -> str:
 
 def moment(unix_s: float) -> str:
     """A time as people here say it: 2026-11-23 14:05."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(unix_s))
+    at = time.localtime(unix_s)
+    return f"{at.tm_year}-{at.tm_mon:02}-{at.tm_mday:02} {at.tm_hour:02}:{at.tm_min:02}"
 
 
 def leave(status: int) -> NoReturn:

@@ -22,7 +22,7 @@ from codewrap.protocol import orders
 from codewrap.protocol.admission import ANYBODY, HERE, Request
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Kind, Message
-from codewrap.protocol.orders import Reply, Standing
+from codewrap.protocol.orders import Order, Reply, Standing
 from codewrap.protocol.roles import is_user
 from codewrap.store.sessionlog import LogWriter
 from codewrap.terminal.child import get_size
@@ -30,7 +30,7 @@ from codewrap.terminal.child import get_size
 # A name may have 64 characters, a terminal 80, and the keys must be seen.
 _SHOWN_CHARACTERS = 16
 MAX_HEARD = 4096
-# What a server may send the command: what a person at it could, or the shell it was started from.
+# What a server, or a command of this user, may send the command: what a person at it could, or the shell it was started from.
 _SIGNALS = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGKILL, signal.SIGUSR1, signal.SIGUSR2}
 
 
@@ -164,12 +164,21 @@ class Porter:
             order = orders.decode_order(message)
         except LocalProtocolError as error:
             return orders.encode_reply(Reply(str(error)))
-        done = order.do == orders.REQUESTS or self._decide(order.user, allow=order.do == orders.APPROVE, by="command")
+        problem = self._obey(order)
         self.announce(now_s)
         clock_s = self._clock()
         standing = tuple(Standing(r.user, r.code, r.since_s) for r in self._door.admission.requests(clock_s))
-        problem = "" if done else "nobody may type into this session: it was started with --share view"
         return orders.encode_reply(Reply(problem, standing, self._door.admission.turned_away(clock_s)))
+
+    def _obey(self, order: Order) -> str:
+        """What stands in the way; "" where it was done."""
+        if order.do == orders.KILL:
+            if order.signal not in _SIGNALS:
+                return "this signal is not passed on"
+            self._voices.signal(order.signal)
+        elif order.do != orders.REQUESTS and not self._decide(order.user, allow=order.do == orders.APPROVE, by="command"):
+            return "nobody may type into this session: it was started with --share view"
+        return ""
 
     def _control(self, header: dict[str, Any], now_s: float) -> None:
         """A word of the server's."""

@@ -101,5 +101,7 @@ def presence_channel(session: str) -> str:
 
 def printable(text: str, limit: int = 80) -> str:
     """``text`` from anybody, fit to be shown: control characters escaped, cut to ``limit`` characters."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: limit + 1])
+    shown = text[: limit + 1]
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

@@ -12,16 +12,17 @@ from codewrap.errors import LocalProtocolError
 from codewrap.protocol.hostlink import Kind, Message
 from codewrap.protocol.roles import is_user
 
-REQUESTS, APPROVE, DENY = "requests", "approve", "deny"
+REQUESTS, APPROVE, DENY, KILL = "requests", "approve", "deny", "kill"
 _OF_A_USER = (APPROVE, DENY)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """``do`` is REQUESTS, or APPROVE or DENY of ``user``."""
+    """``do`` is REQUESTS, APPROVE or DENY of ``user``, or KILL: send the command ``signal``."""
 
     do: str
     user: str = ""
+    signal: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,12 @@ def encode_order(order: Order) -> Message:
 
 def decode_order(message: Message) -> Order:
     """Raises LocalProtocolError for what is no order, as one of a later version."""
-    do, user = message.header.get("do"), message.header.get("user")
-    if message.kind is not Kind.ORDER or not isinstance(do, str) or not isinstance(user, str):
+    do, user, signal = message.header.get("do"), message.header.get("user"), message.header.get("signal", 0)
+    if message.kind is not Kind.ORDER or not isinstance(do, str) or not isinstance(user, str) or type(signal) is not int:
         raise LocalProtocolError("this is not an order")
-    if do != REQUESTS and (do not in _OF_A_USER or not is_user(user)):
+    if do not in (REQUESTS, KILL) and (do not in _OF_A_USER or not is_user(user)):
         raise LocalProtocolError("an order is not known here")
-    return Order(do, user)
+    return Order(do, user, signal)
 
 
 def encode_reply(reply: Reply) -> Message:

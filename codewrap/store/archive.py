@@ -16,7 +16,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,34 +64,99 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One session. What could not be read is empty: 0, "" or None; ``name``, ``epoch`` and ``directory`` are always known."""
+    """One session. What could not be read is empty: 0, "" or None; ``name``, ``epoch`` and ``directory`` are always known.
+
+    ``facts`` is what stood in `session.json`, and read by the properties alone: of most sessions few are ever asked for.
+    """
 
     name: str
     epoch: str
     directory: Path
     """Where its log is (`sessionlog.LogReader`)."""
-    pid: int = 0
-    pid_started: str = ""
-    machine: str = ""
-    command: tuple[str, ...] = ()
-    working_directory: str = ""
-    started_at: float = 0.0
-    mode: str = ""
-    endpoint: str = ""
-    encrypted: bool = True
-    share: str = ""
-    pty: bool | None = None
-    size: Size | None = None
-    kept: bool = True
-    """False: the log goes with the session."""
-    ended: State | None = None
-    """As `session.json` said when it was read; `state` is how things are."""
+    facts: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def pid(self) -> int:
+        """Of its host."""
+        pid = self.facts.get("pid")
+        return pid if type(pid) is int and 0 < pid < 2**31 else 0
+
+    @property
+    def pid_started(self) -> str:
+        """As `sessions.process_start` says."""
+        return _text(self.facts.get("pid_started"))
+
+    @property
+    def machine(self) -> str:
+        """Whose process that is."""
+        return _text(self.facts.get("machine"))
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """With its arguments."""
+        command = self.facts.get("command")
+        return tuple(map(str, command)) if isinstance(command, list) else ()
+
+    @property
+    def working_directory(self) -> str:
+        """Where it was started."""
+        return _text(self.facts.get("directory"))
+
+    @property
+    def started_at(self) -> float:
+        """Unix time."""
+        return _number(self.facts.get("started_at")) or 0.0
+
+    @property
+    def mode(self) -> str:
+        """How it reached its viewers."""
+        return _text(self.facts.get("mode"))
+
+    @property
+    def endpoint(self) -> str:
+        """Over what."""
+        return _text(self.facts.get("endpoint"))
+
+    @property
+    def encrypted(self) -> bool:
+        """End to end."""
+        return self.facts.get("encrypted") is not False
+
+    @property
+    def share(self) -> str:
+        """Who else could type."""
+        return _text(self.facts.get("share"))
+
+    @property
+    def pty(self) -> bool | None:
+        """Whether the command had a terminal."""
+        pty = self.facts.get("pty")
+        return pty if isinstance(pty, bool) else None
+
+    @property
+    def size(self) -> Size | None:
+        """Of that terminal, at the beginning."""
+        match self.facts.get("size"):
+            case [int(rows), int(cols)]:
+                return Size(rows, cols).clamped()
+            case _:
+                return None
+
+    @property
+    def kept(self) -> bool:
+        """False: the log goes with the session."""
+        return self.facts.get("kept") is not False
+
+    @property
+    def ended(self) -> State | None:
+        """As `session.json` said when it was read; `state` is how things are."""
+        return _ended(self.facts)
 
     @property
     def state(self) -> State:
         """As it is now, by evidence: its process, what its host wrote last, when it was last seen."""
-        if self.ended is not None:
-            return self.ended
+        if (ended := self.ended) is not None:
+            return ended
         if self._is_alive():
             return State(Fate.RUNNING)
         # It may have ended since this was read.
@@ -106,9 +171,9 @@ class Kept:
         """What all its files take of the disk."""
         return sum(_disk_bytes(str(self.directory)))
 
-    def public(self) -> dict[str, Any]:
-        """For programs (`--json`)."""
-        state = self.state
+    def public(self, state: State | None = None) -> dict[str, Any]:
+        """For programs (`--json`). ``state``: where it is known already."""
+        state = state or self.state
         return {
             "name": self.name,
             "epoch": self.epoch,
@@ -128,6 +193,7 @@ class Kept:
             "endpoint": self.endpoint or None,
             "encrypted": self.encrypted,
             "share": self.share or None,
+            "read_only": self.share == "view",
             "pty": self.pty,
             "size": [self.size.rows, self.size.cols] if self.size else None,
             "kept": self.kept,
@@ -197,6 +263,14 @@ class Archive:
     def names(self) -> set[str]:
         """The names of all; reads no file."""
         return {name for name, _ in self._named()}
+
+    def named(self) -> set[tuple[str, str]]:
+        """Name and epoch of all; reads no file."""
+        return set(self._named())
+
+    def session(self, name: str, epoch: str) -> Kept:
+        """The one of that name and epoch, as far as it can be read; whether it is there is not asked."""
+        return _kept(self._directory, name, epoch)
 
     def find(self, text: str) -> Kept | None:
         """The newest of a name, or the one that ``NAME@EPOCH`` says, of which the beginning is enough.
@@ -308,29 +382,8 @@ def _when(pair: tuple[float, Kept]) -> float:
 
 
 def _kept(directory: Path, name: str, epoch: str) -> Kept:
-    """With as much of its `session.json` as makes sense."""
     place = directory / f"{name}-{epoch}"
-    facts = sessionfile.read(str(place))
-    command, pid = facts.get("command"), facts.get("pid")
-    return Kept(
-        name,
-        epoch,
-        place,
-        pid=pid if type(pid) is int and 0 < pid < 2**31 else 0,
-        pid_started=_text(facts.get("pid_started")),
-        machine=_text(facts.get("machine")),
-        command=tuple(map(str, command)) if isinstance(command, list) else (),
-        working_directory=_text(facts.get("directory")),
-        started_at=_number(facts.get("started_at")) or 0.0,
-        mode=_text(facts.get("mode")),
-        endpoint=_text(facts.get("endpoint")),
-        encrypted=facts.get("encrypted") is not False,
-        share=_text(facts.get("share")),
-        pty=facts["pty"] if isinstance(facts.get("pty"), bool) else None,
-        size=_size(facts.get("size")),
-        kept=facts.get("kept") is not False,
-        ended=_ended(facts),
-    )
+    return Kept(name, epoch, place, sessionfile.read(str(place)))
 
 
 def _ended(facts: dict[str, Any]) -> State | None:
@@ -339,14 +392,6 @@ def _ended(facts: dict[str, Any]) -> State | None:
         return None
     code, signal = _whole(ended.get("code")), _whole(ended.get("signal"))
     return State(Fate.ENDED, at, code, signal, _number(ended.get("duration_s")), _whole(ended.get("output_bytes")))
-
-
-def _size(value: object) -> Size | None:
-    match value:
-        case [int(rows), int(cols)]:
-            return Size(rows=rows, cols=cols).clamped()
-        case _:
-            return None
 
 
 def _text(value: object) -> str:

@@ -63,7 +63,7 @@ def read(directory: str) -> dict[str, Any]:
         data = os.read(fd, _FIRST_READ_BYTES)
         while len(data) < _MAX_BYTES and (more := os.read(fd, _MAX_BYTES) if len(data) >= _FIRST_READ_BYTES else b""):
             data += more
-        facts = json.loads(data)
+        facts = json.loads(data.decode())
     except (OSError, ValueError, RecursionError):
         return {}
     finally:

@@ -65,6 +65,16 @@ class Redeemed:
     expires_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """A session that has a host at the server. Times: Unix."""
+
+    name: str
+    owner: str
+    opened_at: int
+    seen_at: int
+
+
 class GatewayClient:
     """Calls `serve-auth` with a bearer token, which never gets into a repr, log or error. Owned by one thread at a time."""
 
@@ -134,6 +144,25 @@ class GatewayClient:
     def approve(self, name: str, user: str, *, allow: bool) -> None:
         """Let ``user`` type into session ``name``, or not."""
         self._call("POST", f"/api/sessions/{name}/approvals", {"user": user, "allow": allow})
+
+    def kill(self, name: str, signal: int) -> None:
+        """Have the host of session ``name`` send its command a signal."""
+        self._call("POST", f"/api/sessions/{name}/kill", {"signal": signal})
+
+    def sessions(self) -> list[Hosted]:
+        """Those that have a host now, as far as our token reaches."""
+        said = self._call("GET", "/api/sessions").get("sessions")
+        if not isinstance(said, list) or not all(isinstance(facts, dict) for facts in said):
+            raise self._nonsense()
+        return [
+            Hosted(
+                self._get(facts, "sessionId", str),
+                self._get(facts, "owner", str),
+                self._get(facts, "openedAt", int),
+                self._get(facts, "seenAt", int),
+            )
+            for facts in said
+        ]
 
     def sync(self, name: str, frame: dict[str, object]) -> None:
         """Ask the host of session ``name`` for what is missing."""

@@ -13,8 +13,10 @@ from codewrap.cli.attach import complete_session
 from codewrap.protocol.orders import Reply, Standing
 from codewrap.store.sessions import SessionRecord, SessionStore, process_start
 from codewrap.store.spent import BudgetLeft, Spent, write_spent
+from tests.support import kept
 from tests.support.answering import Answering
 from tests.support.cli import CommandLine
+from tests.support.web import WebServer, answer
 
 
 @pytest.fixture
@@ -77,7 +79,8 @@ def test_what_runs_is_json_without_keys(codewrap: CommandLine) -> None:
     done = codewrap("ls", "--json")
     nothing = {"events": 0, "bytes": 0, "messages": 0, "refused": 0, "budget": None}
     nothing |= {"messages_per_day_estimate": 0, "messages_per_day_mean": 0}
-    assert json.loads(done.out) == [record.public() | {"spent": nothing, "requests": []}]
+    beside = {"state": "running", "server": None, "spent": nothing, "requests": []}
+    assert json.loads(done.out) == [record.public() | beside]
     assert "hush" not in done.out
     assert "zażółć" in done.out
 
@@ -114,6 +117,106 @@ def test_who_asks_to_type_is_shown(codewrap: CommandLine) -> None:
     ]
     assert host.name not in json.dumps(shown)
     assert "ask, 2 asking" in row
+
+
+def archive_of(codewrap: CommandLine) -> Path:
+    directory = codewrap.directory / "state" / "codewrap" / "sessions"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
+def test_what_has_ended_or_was_lost_is_listed_on_request_the_newest_first(codewrap: CommandLine) -> None:
+    place = archive_of(codewrap)
+    add(codewrap, "now", ["sleep"])
+    kept.ended(place, "build", "00000000000000aa", started_at=kept.BEGAN_AT, code=3)
+    kept.ended(place, "build", "00000000000000bb", started_at=kept.BEGAN_AT + 60, code=None, signal=9)
+    kept.lost(place, "now", "00000000000000cc", started_at=kept.BEGAN_AT + 120, command=["\x1b[2J"])
+    assert "build" not in codewrap("ls").out
+    done = codewrap("ls", "--all", TZ="UTC")
+    assert (done.status, done.err) == (0, "")
+    rows = [line.split("  ") for line in done.out.splitlines()]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert cells[0] == ["NAME", "STATE", "BEGAN", "ENDED", "OUTPUT", "COMMAND"]
+    assert [row[:2] for row in cells[1:]] == [
+        ["now", "running"],
+        ["now@00000000", "lost"],
+        ["build", "killed by signal 9"],
+        ["build@00000000", "exit 3"],
+    ]
+    assert cells[3][2:] == ["2023-11-14 22:14", "2023-11-14 22:14", "7 B", "make all"]
+    assert "\x1b" not in done.out
+
+
+def test_programs_get_all_sessions_with_what_became_of_them(codewrap: CommandLine) -> None:
+    place = archive_of(codewrap)
+    add(codewrap, "now", ["sleep"])
+    ended, lost = kept.ended(place, "build", code=3), kept.lost(place, "gone")
+    shown = json.loads(codewrap("ls", "--all", "--json").out)
+    assert [(each["name"], each["state"]) for each in shown] == [("now", "running"), ("build", "ended"), ("gone", "lost")]
+    assert shown[1] == ended.public() | {"server": None}
+    assert shown[2] == lost.public() | {"server": None}
+    assert "hush" not in json.dumps(shown)
+
+
+def test_a_torn_session_costs_no_more_than_what_it_says_itself(codewrap: CommandLine) -> None:
+    place = archive_of(codewrap)
+    kept.ended(place, "whole")
+    torn = kept.lost(place, "torn")
+    for name in ("session.json", "timeline"):
+        (torn.directory / name).write_bytes(b"\0" * 200)
+    os.utime(torn.directory, (kept.BEGAN_AT, kept.BEGAN_AT))
+    for name in ("output", "timeline"):
+        os.utime(torn.directory / name, (kept.BEGAN_AT + 5, kept.BEGAN_AT + 5))
+    done = codewrap("ls", "--all")
+    assert (done.status, done.err) == (0, "")
+    assert {tuple(line.split()[:2]) for line in done.out.splitlines()[1:]} == {("whole", "exit"), ("torn", "lost")}
+    shown = {each["name"]: each for each in json.loads(codewrap("ls", "--all", "--json").out)}
+    assert shown["torn"]["last_seen"] == kept.BEGAN_AT + 5
+
+
+SERVED = {"sessions": [{"sessionId": "deploy", "owner": "bob", "openedAt": 1_700_000_000, "seenAt": 1_700_000_060}]}
+TOKEN = "a-token-that-is-long"
+
+
+def test_sessions_that_only_the_server_knows_are_listed_too(codewrap: CommandLine) -> None:
+    with WebServer(lambda _: answer(json.dumps(SERVED))) as server:
+        settings = {"CODEWRAP_URL": server.url, "CODEWRAP_TOKEN": TOKEN}
+        nothing_here = codewrap("ls", **settings)
+        add(codewrap, "build", ["make"])
+        shown = json.loads(codewrap("ls", "--json", **settings).out)
+        table = codewrap("ls", **settings).out.splitlines()
+        everything = codewrap("ls", "--all", **settings).out.splitlines()
+    assert [line.split()[0] for line in nothing_here.out.splitlines()] == ["NAME", "deploy"]
+    assert [line.split()[0] for line in table] == ["NAME", "build", "deploy"]
+    assert "(of bob)" in table[2]
+    assert everything[2].split()[:2] == ["deploy", "running"]
+    assert shown[1] == {
+        "name": "deploy",
+        "state": "running",
+        "server": server.url,
+        "owner": "bob",
+        "opened_at": 1_700_000_000,
+        "seen_at": 1_700_000_060,
+    }
+    assert (server.asked[0].method, server.asked[0].target) == ("GET", "/api/sessions")
+
+
+@pytest.mark.parametrize("body", ["{}", '{"sessions": [{"sessionId": 7}]}', "no JSON"])
+def test_a_server_that_says_nothing_sensible_is_one_line_and_the_rest_is_listed(codewrap: CommandLine, body: str) -> None:
+    add(codewrap, "build", ["make"])
+    with WebServer(lambda _: answer(body)) as server:
+        done = codewrap("ls", CODEWRAP_URL=server.url, CODEWRAP_TOKEN=TOKEN)
+    assert done.status == 0
+    assert "build" in done.out
+    (line,) = done.err.splitlines()
+    assert line.startswith("[codewrap] sessions elsewhere are not known: ")
+
+
+def test_a_setting_that_is_wrong_keeps_nobody_from_the_sessions_of_this_machine(codewrap: CommandLine) -> None:
+    add(codewrap, "build", ["make"])
+    done = codewrap("ls", CODEWRAP_URL="not a URL")
+    assert (done.status, "build" in done.out) == (0, True)
+    assert "CODEWRAP_URL" in done.err
 
 
 def test_the_shell_completes_names(codewrap: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,8 +51,8 @@ class Bench:
         self.controlled += 1
         self.porter.said(Message(Kind.CONTROL, {"at": 1, "id": f"id-{self.controlled}", **header}), 0.0)
 
-    def orders(self, do: str, user: str = "") -> Reply:
-        return orders.decode_reply(self.porter.order(orders.encode_order(Order(do, user)), 0.0))
+    def orders(self, do: str, user: str = "", signal_number: int = 0) -> Reply:
+        return orders.decode_reply(self.porter.order(orders.encode_order(Order(do, user, int(signal_number))), 0.0))
 
     def shown(self) -> str:
         """What the terminal is given when the uplink has answered."""
@@ -163,6 +163,16 @@ def test_the_crowd_is_told_as_a_count() -> None:
 
 def test_nobody_is_approved_where_nobody_may_type() -> None:
     assert "--share view" in Bench(Share.VIEW).orders("approve", "bob").problem
+
+
+def test_a_command_of_this_user_sends_the_command_signals_that_are_passed_on_and_no_others() -> None:
+    bench = Bench(Share.VIEW)
+    assert bench.orders("kill", signal_number=signal.SIGTERM) == Reply()
+    assert bench.orders("kill", signal_number=signal.SIGKILL) == Reply()
+    assert [bench.orders("kill", signal_number=number).problem for number in (0, -1, 99, signal.SIGSTOP)] == [
+        "this signal is not passed on"
+    ] * 4
+    assert bench.signals == [signal.SIGTERM, signal.SIGKILL]
 
 
 def test_what_is_no_order_gets_a_reply_all_the_same() -> None:

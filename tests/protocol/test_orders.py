@@ -17,7 +17,7 @@ def carried(message: Message) -> Message:
     return heard
 
 
-@pytest.mark.parametrize("order", [Order("requests"), Order("approve", "bob"), Order("deny", "b=2Eb@x")])
+@pytest.mark.parametrize("order", [Order("requests"), Order("approve", "bob"), Order("deny", "b=2Eb@x"), Order("kill", signal=9)])
 def test_an_order_arrives_as_it_was_given(order: Order) -> None:
     assert orders.decode_order(carried(orders.encode_order(order))) == order
 
@@ -37,6 +37,8 @@ def test_a_reply_arrives_as_it_was_given(reply: Reply) -> None:
         Message(Kind.ORDER, {"do": "approve", "user": 5}),
         Message(Kind.ORDER, {"do": "approve"}),
         Message(Kind.ORDER, {"do": ["approve"], "user": "bob"}),
+        Message(Kind.ORDER, {"do": "kill", "user": "", "signal": "9"}),
+        Message(Kind.ORDER, {"do": "kill", "user": "", "signal": True}),
         Message(Kind.REPLY, {"do": "approve", "user": "bob"}),
     ],
 )

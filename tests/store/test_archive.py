@@ -63,6 +63,7 @@ def test_an_ended_session_has_all_that_its_host_wrote(tmp_path: Path) -> None:
         "endpoint": "http://127.0.0.1:1",
         "encrypted": True,
         "share": "ask",
+        "read_only": False,
         "pty": True,
         "size": [24, 80],
         "kept": True,

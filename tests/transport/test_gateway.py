@@ -9,7 +9,7 @@ import pytest
 
 from codewrap.errors import AuthError, ConfigError, TransportError
 from codewrap.transport.base import AppCredentials, Endpoint, RetryLater
-from codewrap.transport.gateway import GatewayClient, GatewayConfig, Issued, Redeemed
+from codewrap.transport.gateway import GatewayClient, GatewayConfig, Hosted, Issued, Redeemed
 from tests.support.web import WebServer, answer
 
 CONFIG = {
@@ -72,6 +72,7 @@ def test_opening_a_session_gives_its_own_credentials_at_the_gateway() -> None:
         (lambda c: c.send_text("s", "ls\n"), "/under/api/commands/input", {"sessionId": "s", "input": "ls\n"}),
         (lambda c: c.send_input("s", {"nonce": "n"}), "/under/api/commands/input", {"sessionId": "s", "sealed": {"nonce": "n"}}),
         (lambda c: c.approve("s", "bob", allow=True), "/under/api/sessions/s/approvals", {"user": "bob", "allow": True}),
+        (lambda c: c.kill("s", 15), "/under/api/sessions/s/kill", {"signal": 15}),
         (lambda c: c.sync("s", {"from": 3}), "/under/api/commands/sync", {"sessionId": "s", "frame": {"from": 3}}),
     ],
 )
@@ -151,6 +152,24 @@ def test_html_is_not_taken_for_an_answer() -> None:
 
 def test_the_token_is_in_no_repr() -> None:
     assert "hush" not in repr(GatewayClient("https://codewrap.example", "hush"))
+
+
+def test_hosted_sessions_are_listed() -> None:
+    facts = {"sessionId": "deploy", "owner": "bob", "openedAt": 5, "seenAt": 9, "new": "ignored"}
+    with said({"sessions": [facts]}) as server:
+        client = client_of(server)
+        assert client.sessions() == [Hosted("deploy", "bob", 5, 9)]
+        client.close()
+    assert (server.asked[0].method, server.asked[0].target) == ("GET", "/under/api/sessions")
+
+
+@pytest.mark.parametrize("sessions", [None, "s", [7], [{}], [{"sessionId": "s", "owner": 1, "openedAt": 5, "seenAt": 9}]])
+def test_a_list_of_sessions_that_is_none_is_refused(sessions: object) -> None:
+    with said({"sessions": sessions}) as server:
+        client = client_of(server)
+        with pytest.raises(TransportError, match="serve-auth"):
+            client.sessions()
+        client.close()
 
 
 FACTS = {"tokenId": "ab", "user": "alice", "role": "viewer", "sessions": ["build-*"], "expiresAt": 1700000000}

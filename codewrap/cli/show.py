@@ -1,0 +1,105 @@
+"""`codewrap show`: all that is known of one session, whether it runs here, is kept here, or only the server knows it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from codewrap.cli import console, environment, hosted
+from codewrap.cli.environment import Environment
+from codewrap.cli.kept import SESSION_HELP, complete, find, how, look_for
+from codewrap.protocol.channels import printable
+from codewrap.store.archive import Fate, Kept
+from codewrap.store.spent import read_spent
+
+if TYPE_CHECKING:
+    from codewrap.config import Gateway
+    from codewrap.transport.gateway import Hosted
+
+_VALUE_CHARACTERS = 4000
+
+
+def show(
+    session: Annotated[str, typer.Argument(metavar="NAME", help=SESSION_HELP, autocompletion=complete)],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Show all that is known of a session: what it runs, since when, how it ended, and where its log is."""
+    here = environment.current()
+    kept = look_for(here.values, session)
+    if kept is not None:
+        shown = public(kept)
+        said = _said(kept, shown)
+    else:
+        server, there = _at_server(here, session)
+        shown = hosted.public(there, server)
+        said = _said_of_server(there, server)
+    if as_json:
+        sys.stdout.write(console.json_line(shown))
+        return
+    facts = list(said)
+    width = max(len(name) for name, _ in facts)
+    sys.stdout.write("".join(f"{name:<{width}}  {printable(value, _VALUE_CHARACTERS)}\n" for name, value in facts))
+
+
+def public(kept: Kept) -> dict[str, Any]:
+    """For programs: as `ls --all --json` has it, and what takes longer to find out."""
+    spent = read_spent(kept.directory)
+    return kept.public() | {
+        "server": None,
+        "disk_bytes": kept.size_bytes(),
+        "spent": None if spent is None else spent.public(time.time()),
+    }
+
+
+def _at_server(here: Environment, session: str) -> tuple[Gateway, Hosted]:
+    """Raises SessionNotFound."""
+    server = hosted.gateway(here)
+    for there in hosted.of_server(server, session) if server is not None else ():
+        if server is not None:
+            return server, there
+    find(here.values, session)
+    raise AssertionError("unreachable")
+
+
+def _said(kept: Kept, shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    state = kept.state
+    yield "name", f"{kept.name} (this one: {kept.name}@{kept.epoch})"
+    yield "state", how(state)
+    yield "command", " ".join(kept.command) or "?"
+    yield "directory", kept.working_directory or "?"
+    yield "began", _moment(kept.started_at)
+    if state.fate is Fate.RUNNING:
+        yield "process", str(kept.pid or "?")
+        yield "attach", f"codewrap attach {kept.name}"
+    else:
+        yield ("seen last" if state.fate is Fate.LOST else "ended"), _moment(state.at)
+    if state.duration_s is not None:
+        yield "lasted", console.duration(state.duration_s)
+    if state.output_bytes is not None:
+        yield "output", console.amount(state.output_bytes)
+    if kept.pty is not None:
+        yield "terminal", f"{kept.size.cols} x {kept.size.rows} at the beginning" if kept.pty and kept.size else "none (pipes)"
+    sealed = "end-to-end encrypted" if kept.encrypted else "NOT encrypted"
+    yield "relay", f"{kept.endpoint or '?'} ({kept.mode or '?'}); {sealed}"
+    yield "share", kept.share or "?"
+    if shown["spent"] and shown["spent"]["messages"]:
+        yield "messages", console.count(shown["spent"]["messages"])
+    yield "log", f"{kept.directory} ({console.amount(shown['disk_bytes'])}{'' if kept.kept else ', goes with the session'})"
+
+
+def _said_of_server(session: Hosted, server: Gateway) -> Iterator[tuple[str, str]]:
+    yield "name", session.name
+    yield "state", "running"
+    yield "server", server.url
+    yield "owner", session.owner
+    yield "began", _moment(session.opened_at)
+    yield "seen last", _moment(session.seen_at)
+    yield "attach", f"codewrap attach {session.name}"
+
+
+def _moment(unix_s: float | None) -> str:
+    return console.moment(unix_s) if unix_s else "?"
