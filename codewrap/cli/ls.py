@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ from codewrap.errors import CodewrapError
 from codewrap.protocol.channels import printable
 from codewrap.protocol.orders import REQUESTS, Order
 from codewrap.store import files
+from codewrap.store.activity import read_activity
 from codewrap.store.sessions import SessionRecord, SessionStore
 from codewrap.store.spent import Spent
 
@@ -91,10 +93,11 @@ def _public(
     hosted: Iterable[Hosted],
 ) -> list[dict[str, Any]]:
     now = time.time()
-    shown: list[dict[str, Any]] = [
-        record.public() | {"state": "running", "server": None, "spent": record.spent().public(now), "requests": _requests(record)}
-        for record in records
-    ]
+    shown: list[dict[str, Any]] = []
+    for record in records:
+        does = read_activity(Path(record.log_directory))
+        beside = {"state": "running", "server": None, "spent": record.spent().public(now), "requests": _requests(record)}
+        shown.append(record.public() | beside | {"activity": does.public() if does is not None else None})
     shown += [session.public(state) | {"server": None} for session, state in kept]
     if server is not None:
         from codewrap.cli.hosted import public
@@ -107,14 +110,14 @@ def _public(
 
 
 def _running(records: Iterable[SessionRecord]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("NAME", "SINCE", "MODE", "RELAY", "SHARE", "MESSAGES", "COMMAND")]
+    rows: list[tuple[str, ...]] = [("NAME", "STATE", "SINCE", "MODE", "RELAY", "SHARE", "MESSAGES", "COMMAND")]
     for record in records:
         now = time.time()
         age = console.duration(max(0.0, now - record.started_at))
         asking = len(_requests(record))
         share = f"{record.share}, {asking} asking" if asking else record.share
         relay, messages = printable(record.endpoint), _messages(record.spent(), now)
-        rows.append((record.name, age, record.mode, relay, share, messages, _command(record.command)))
+        rows.append((record.name, _state(record), age, record.mode, relay, share, messages, _command(record.command)))
     return rows
 
 
@@ -127,7 +130,7 @@ def _everything(records: Iterable[SessionRecord], kept: Iterable[tuple[Kept, Sta
     seen = set()
     for record in sorted(records, key=lambda record: record.started_at, reverse=True):
         seen.add(record.name)
-        rows.append((record.name, "running", console.moment(record.started_at), "", "", _command(record.command)))
+        rows.append((record.name, _state(record), console.moment(record.started_at), "", "", _command(record.command)))
     for session, state in kept:
         name = f"{session.name}@{session.epoch[:ID_CHARACTERS]}" if session.name in seen else session.name
         seen.add(session.name)
@@ -141,9 +144,9 @@ def _everything(records: Iterable[SessionRecord], kept: Iterable[tuple[Kept, Sta
 
 def _of_server(session: Hosted, server: Gateway, columns: int) -> tuple[str, ...]:
     began, owner = console.moment(session.opened_at), f"(of {printable(session.owner, 64)})"
-    if columns == 7:
+    if columns == 8:
         age = console.duration(max(0.0, time.time() - session.opened_at))
-        return session.name, age, "gateway", server.url, "", "", owner
+        return session.name, "running", age, "gateway", server.url, "", "", owner
     return session.name, "running", began, "", "", owner
 
 
@@ -153,6 +156,12 @@ def _show(rows: Sequence[tuple[str, ...]]) -> None:
     most = shutil.get_terminal_size().columns if os.isatty(1) else None
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()[:most] for row in rows)
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _state(record: SessionRecord) -> str:
+    """What one that runs does, as far as it is known."""
+    does = read_activity(Path(record.log_directory))
+    return does.state if does is not None else "running"
 
 
 def _command(command: Sequence[str]) -> str:

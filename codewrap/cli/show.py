@@ -13,6 +13,7 @@ from codewrap.cli import console, environment, hosted
 from codewrap.cli.environment import Environment
 from codewrap.cli.kept import SESSION_HELP, complete, find, how, look_for
 from codewrap.protocol.channels import printable
+from codewrap.store.activity import read_activity
 from codewrap.store.archive import Fate, Kept
 from codewrap.store.spent import read_spent
 
@@ -47,8 +48,10 @@ def show(
 
 def public(kept: Kept) -> dict[str, Any]:
     """For programs: as `ls --all --json` has it, and what takes longer to find out."""
-    spent = read_spent(kept.directory)
-    return kept.public() | {
+    spent, state = read_spent(kept.directory), kept.state
+    does = read_activity(kept.directory) if state.fate is Fate.RUNNING else None
+    return kept.public(state) | {
+        "activity": None if does is None else does.public(),
         "server": None,
         "disk_bytes": kept.size_bytes(),
         "spent": None if spent is None else spent.public(time.time()),
@@ -73,6 +76,10 @@ def _said(kept: Kept, shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "directory", kept.working_directory or "?"
     yield "began", _moment(kept.started_at)
     if state.fate is Fate.RUNNING:
+        if (does := read_activity(kept.directory)) is not None:
+            asks = f": {does.prompt}" if does.prompt else ""
+            lasts = console.duration(max(0.0, time.time() - does.since))
+            yield "does", f"{does.state} for {lasts} ({', '.join(does.evidence)}){asks}"
         yield "process", str(kept.pid or "?")
         yield "attach", f"codewrap attach {kept.name}"
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import time
@@ -29,16 +30,18 @@ Condition = Callable[[Kept, float | None], int | None]
 
 def wait(
     session: Annotated[str, typer.Argument(metavar="NAME", help=SESSION_HELP, autocompletion=complete)],
-    awaited: Annotated[str, typer.Option("--for", metavar="WHAT", help="What to wait for: exit.")] = "exit",
+    pattern: Annotated[
+        str | None, typer.Argument(metavar="[REGEX]", help="With --for match: what must be printed.", show_default=False)
+    ] = None,
+    awaited: Annotated[str, typer.Option("--for", metavar="WHAT", help="exit, idle, input (it waits for some), match.")] = "exit",
     timeout: Annotated[str | None, typer.Option(metavar="DURATION", help="Wait no longer than 30s, 5min, 8h.")] = None,
 ) -> None:
-    """Wait for a session to end, and leave with its exit status.
+    """Wait for a session to end, and leave with its exit status; or until it is idle, awaits input, or prints something.
 
-    Exit status: the session's; 124 out of time; 254 the session was lost; 255 there is none of that name.
+    Exit status: the session's (0 with --for idle, input and match; 125 where it ends before); 124 out of time; 254 the session
+    was lost; 255 there is none of that name.
     """
-    condition = CONDITIONS.get(awaited)
-    if condition is None:
-        raise ConfigError("--for", f"is none of {', '.join(CONDITIONS)}")
+    condition = _condition(awaited, pattern)
     limit_s = None if timeout is None else config.parse_duration("--timeout", timeout)
     kept = find(environment.current().values, session)
     status = condition(kept, None if limit_s is None else time.monotonic() + limit_s)
@@ -46,6 +49,21 @@ def wait(
         console.say(f"session {kept.name}: after {timeout} still no {awaited}")
         status = EXIT_TIMED_OUT
     console.leave(status)
+
+
+def _condition(awaited: str, pattern: str | None) -> Condition:
+    if awaited not in CONDITIONS:
+        raise ConfigError("--for", f"is none of {', '.join(CONDITIONS)}")
+    if (pattern is not None) != (awaited == "match"):
+        raise ConfigError("--for match", "and a regular expression belong together")
+    if awaited == "exit":
+        return _for_exit
+    from codewrap.cli import awaiting
+
+    if pattern is not None:
+        return functools.partial(awaiting.wait_for_match, pattern=pattern, over=over)
+    state = {"idle": "idle", "input": "awaiting input"}[awaited]
+    return functools.partial(awaiting.wait_for_state, state=state, over=over)
 
 
 def _for_exit(kept: Kept, deadline_s: float | None) -> int | None:
@@ -80,4 +98,4 @@ def over(kept: Kept, deadline_s: float | None) -> State | None:
     return state
 
 
-CONDITIONS: dict[str, Condition] = {"exit": _for_exit}
+CONDITIONS = ("exit", "idle", "input", "match")

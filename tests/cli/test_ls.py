@@ -11,6 +11,7 @@ import pytest
 
 from codewrap.cli.attach import complete_session
 from codewrap.protocol.orders import Reply, Standing
+from codewrap.store.activity import Activity, write_activity
 from codewrap.store.sessions import SessionRecord, SessionStore, process_start
 from codewrap.store.spent import BudgetLeft, Spent, write_spent
 from tests.support import kept
@@ -79,10 +80,21 @@ def test_what_runs_is_json_without_keys(codewrap: CommandLine) -> None:
     done = codewrap("ls", "--json")
     nothing = {"events": 0, "bytes": 0, "messages": 0, "refused": 0, "budget": None}
     nothing |= {"messages_per_day_estimate": 0, "messages_per_day_mean": 0}
-    beside = {"state": "running", "server": None, "spent": nothing, "requests": []}
+    beside = {"state": "running", "server": None, "spent": nothing, "requests": [], "activity": None}
     assert json.loads(done.out) == [record.public() | beside]
     assert "hush" not in done.out
     assert "zażółć" in done.out
+
+
+def test_what_a_session_does_is_shown(codewrap: CommandLine, tmp_path: Path) -> None:
+    does = Activity("awaiting input", 5.0, ("echo is off",), "Password:", 10)
+    write_activity(tmp_path, does)
+    add(codewrap, "build", ["make"], log_directory=str(tmp_path))
+    (row,) = [line for line in codewrap("ls").out.splitlines() if "build" in line]
+    assert row.split("  ")[1] == "awaiting input"
+    assert "awaiting input" in codewrap("ls", "--all").out
+    (shown,) = json.loads(codewrap("ls", "--json").out)
+    assert shown["activity"] == does.public()
 
 
 @pytest.mark.parametrize(

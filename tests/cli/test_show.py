@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
+from codewrap.store.activity import Activity, write_activity
 from codewrap.store.spent import Spent, write_spent
 from tests.support.accounts import run_here, sessions_of
 from tests.support.cli import CommandLine, Done
@@ -50,6 +52,20 @@ def test_a_running_session_is_shown_with_how_to_attach_and_no_key(codewrap: Comm
     assert shown["terminal"] == "80 x 24 at the beginning"
 
 
+def test_what_a_running_session_does_is_shown_and_of_another_not(codewrap: CommandLine) -> None:
+    record = run_here(codewrap, "build")
+    does = Activity("awaiting input", time.time() - 125.0, ("echo is off", "it reads the terminal"), "Password:\x1b", 10)
+    write_activity(Path(record.log_directory), does)
+    shown = said(codewrap, "build")["does"]
+    assert shown.startswith("awaiting input for 2 min ")
+    assert shown.endswith(" (echo is off, it reads the terminal): Password:\\x1b")
+    assert json.loads(codewrap("show", "build", "--json").out)["activity"] == does.public()
+    gone = lost(sessions_of(codewrap), "gone")
+    write_activity(gone.directory, does)
+    assert "does" not in said(codewrap, "gone")
+    assert json.loads(codewrap("show", "gone", "--json").out)["activity"] is None
+
+
 def test_a_lost_session_is_shown_with_when_it_was_seen_last(codewrap: CommandLine) -> None:
     lost(sessions_of(codewrap), "build", kept=False)
     shown = said(codewrap, "build")
@@ -73,7 +89,7 @@ def test_programs_get_one_object(codewrap: CommandLine) -> None:
     spent = shown.pop("spent")
     assert (spent["events"], spent["messages"]) == (100, 300)
     assert shown.pop("disk_bytes") == kept.size_bytes()
-    assert shown == kept.public() | {"server": None}
+    assert shown == kept.public() | {"server": None, "activity": None}
     assert said(codewrap, "build")["messages"] == "300"
 
 

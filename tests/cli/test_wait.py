@@ -15,6 +15,7 @@ import pytest
 
 from codewrap.cli.wait import over
 from codewrap.store import sessionfile
+from codewrap.store.activity import Activity, write_activity
 from codewrap.store.archive import Archive, Fate, Kept
 from codewrap.store.sessions import process_start
 from tests.support.accounts import run_here, sessions_of
@@ -98,6 +99,9 @@ def test_an_end_of_which_nothing_is_known_is_125(codewrap: CommandLine) -> None:
     [
         (["nothing"], 255, "ls --all"),
         (["build", "--for", "nonsense"], 2, "--for"),
+        (["build", "--for", "match"], 2, "regular expression"),
+        (["build", "--for", "match", "("], 2, "regular expression"),
+        (["build", "--for", "idle", "hello"], 2, "belong together"),
         (["build", "--timeout", "soon"], 2, "--timeout"),
     ],
 )
@@ -107,6 +111,16 @@ def test_what_makes_no_sense_is_one_line(codewrap: CommandLine, words: list[str]
     assert (done.status, done.out) == (status, "")
     (line,) = done.err.splitlines()
     assert said in line
+
+
+def test_state_and_text_are_waited_for(codewrap: CommandLine) -> None:
+    record = run_here(codewrap, "build")
+    write_activity(Path(record.log_directory), Activity("idle", 1.0, offset=7))
+    assert codewrap("wait", "build", "--for", "idle").status == 0
+    assert codewrap("wait", "build", "hel+o", "--for", "match").status == 0
+    assert codewrap("wait", "build", "--for", "input", "--timeout", "1s").status == 124
+    kept = ended(sessions_of(codewrap), "over")
+    assert codewrap("wait", kept.name, "--for", "input").status == 125
 
 
 def test_one_of_another_machine_is_waited_for_by_its_signs_of_life(tmp_path: Path) -> None:
