@@ -264,7 +264,7 @@ class Uplink:
 
 def attendance(configuration: dict[str, Any], host: HostSocket) -> tuple[Attendant, Courier]:
     """Who minds what the command does, and who brings word of it."""
-    courier, notifier = Courier((), lambda _: None), None
+    courier, notifier, calls = Courier((), lambda _: None), None, False
     if wanted := configuration.get("notify"):
         from codewrap.uplink.tellers import targets
 
@@ -274,7 +274,8 @@ def attendance(configuration: dict[str, Any], host: HostSocket) -> tuple[Attenda
 
         courier = Courier(targets(wanted["targets"], wanted["secret"]), failed)
         notifier = Notifier(configuration["session"], configuration["epoch"], courier.tell, time.time)
-    return Attendant(Path(configuration["log_directory"]), Senses(host.send), notifier), courier
+        calls = any(target["kind"] == "desktop" for target in wanted["targets"])
+    return Attendant(Path(configuration["log_directory"]), Senses(host.send), notifier, calls=calls), courier
 
 
 def _delete_if_empty(path: Path) -> None:

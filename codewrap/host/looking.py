@@ -1,4 +1,4 @@
-"""What of the terminal only the host can tell, when the uplink asks: it looks once, and judges nothing."""
+"""What of the terminals only the host can tell, or do, when the uplink asks: it looks once, calls once, and judges nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ import os
 import termios
 from typing import Any
 
+from codewrap.protocol.channels import printable
 from codewrap.terminal.child import Child
+
+CALL_CHARACTERS = 200
+
+
+def notification(text: str) -> bytes:
+    """A terminal that can shows ``text`` to who does not look at it (OSC 9); others show nothing."""
+    return b"\x1b]9;" + printable(text, CALL_CHARACTERS).encode(errors="replace") + b"\x07"
 
 
 def look(child: Child, typed_s: float | None) -> dict[str, Any]:

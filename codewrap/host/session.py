@@ -19,7 +19,7 @@ from codewrap.host.door import Audit, Door
 from codewrap.host.inputs import PendingInput
 from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLink
-from codewrap.host.looking import look
+from codewrap.host.looking import look, notification
 from codewrap.host.porter import Porter, Voices, line_on
 from codewrap.host.waiting import READ, WRITE, Stream, Waiting
 from codewrap.protocol.admission import Admission
@@ -404,6 +404,9 @@ class _Loop:
                 self._was_watched = True
             case Kind.MARK:
                 self._log.mark(header["what"], header["values"], time.monotonic())
+            # Where the output ends the terminal is at rest: a notification cuts nothing in two.
+            case Kind.CALL if self._terminal is not None and not self._log.broken and self._log.end == header["offset"]:
+                self._stdout.write(notification(header["text"]))
             case Kind.LOOK:
                 self._link.looked(self._look())
             case Kind.DONE:

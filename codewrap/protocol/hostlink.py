@@ -44,6 +44,7 @@ class Kind(enum.IntEnum):
     REDRAW = 22  # H: the terminal here was drawn over: say what it shows
     PICTURE = 23  # U: {"offset", "rows", "cols", "top"} what it shows there, as sequences, and its first row alone
     LOOK = 30  # U: say how the command's terminal stands
+    CALL = 32  # U: {"offset", "text"} call for the person here by a notification of the terminal, if the log ends there
     LOOKED = 31  # H: {"here", "typed_s"} and on a PTY {"canonical", "echo", "pid", "group"}; also before FINISH
     MARK = 26  # U: {"what", "values"} an entry for the timeline (`sessionlog.MARKS`)
     ORDER = 24  # V: an order of `protocol/orders.py`

@@ -38,6 +38,8 @@ class Shown(Protocol):
 
     @property
     def cursor(self) -> Cursor: ...
+    @property
+    def unfinished(self) -> bytes: ...
     def cells(self, row: int) -> list[Cell]: ...
     def text(self) -> list[str]: ...
 
@@ -95,13 +97,14 @@ class Senses:
 
 
 class Attendant:
-    """One session's. ``notifier`` is None where nobody is to be told."""
+    """One session's. ``notifier`` is None where nobody is to be told; ``calls``: prompts also by the host's own terminal."""
 
-    def __init__(self, directory: Path, senses: Senses, notifier: Notifier | None) -> None:
+    def __init__(self, directory: Path, senses: Senses, notifier: Notifier | None, *, calls: bool = False) -> None:
         self.spotter = CallSpotter()
         self._directory = directory
         self._senses = senses
         self._notifier = notifier
+        self._calls = calls
         self._attention = Attention(senses.clock())
         self._shown: Shown | None = None
         self._fed: Fed | None = None
@@ -246,5 +249,10 @@ class Attendant:
         if self._notifier is not None:
             had_told = self._notifier.has_told
             self._notifier.judged(verdict, prompts, now_s)
-            if self._notifier.has_told != had_told:
+            if self._notifier.has_told and not had_told:
                 self._write()
+                self._call(verdict.prompt)
+
+    def _call(self, prompt: str) -> None:
+        if self._calls and self._shown is not None and not self._shown.unfinished:
+            self._senses.send(Message(Kind.CALL, {"offset": self._end, "text": f"codewrap: {prompt or 'it waits for you'}"}))

@@ -6,7 +6,7 @@ import os
 import signal
 import termios
 
-from codewrap.host.looking import look
+from codewrap.host.looking import CALL_CHARACTERS, look, notification
 from codewrap.protocol.geometry import Size
 from codewrap.terminal.child import PtyOptions, start_on_pipes, start_on_pty
 
@@ -28,6 +28,11 @@ def test_flags_and_foreground_are_those_of_the_terminal_now() -> None:
         os.waitpid(child.waited_pid, 0)
         child.close()
     assert look(child, None) == {"here": False, "typed_s": 0.0}
+
+
+def test_notification_holds_nothing_that_a_terminal_obeys() -> None:
+    assert notification("build: Go on?\x07\x1b]52;c;x\x07") == b"\x1b]9;build: Go on?\\x07\\x1b]52;c;x\\x07\x07"
+    assert len(notification("x" * 10_000)) <= CALL_CHARACTERS + 8
 
 
 def test_of_pipes_there_is_nothing_to_say() -> None:

@@ -22,6 +22,7 @@ from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Decoder, Kind, Message, encode
 from codewrap.store.sessionlog import LogReader, LogWriter
 from codewrap.terminal.child import Child, PtyOptions, start_on_pipes, start_on_pty
+from codewrap.terminal.local import RawTerminal
 from codewrap.terminal.wakeup import SignalWakeup
 from codewrap.transport.lane import connect, listen
 from codewrap.uplink.follower import LogFollower
@@ -106,7 +107,14 @@ class Hosted:
         self.lane = secrets.token_hex(8)
         self.keeps_input = False
 
-    def run(self, script: Callable[[Hosted], None], *, reads: bool = True, with_stdin: bool = True) -> Outcome:
+    def run(
+        self,
+        script: Callable[[Hosted], None],
+        *,
+        reads: bool = True,
+        with_stdin: bool = True,
+        terminal: RawTerminal | None = None,
+    ) -> Outcome:
         if reads:
             self.reads()
         log = LogWriter(self.directory / "log", 0.0)
@@ -123,7 +131,7 @@ class Hosted:
             lanes = Lanes(listen(self.lane), "run")
             admission = Admission(self.share, "anna")
             notice, say = self.notices.append, self.said.append
-            session = HostSession(child, log, link, None, stdin_fd, admission, notice, lanes, say=say, name="build")
+            session = HostSession(child, log, link, terminal, stdin_fd, admission, notice, lanes, say=say, name="build")
             if self.keeps_input:
                 session.write = TypedRecord(log).write
             return played(lambda: session.run(wakeup, 0.0), lambda: script(self))
@@ -505,6 +513,22 @@ def test_uplink_that_looks_is_told_how_the_terminal_stands_and_once_more_at_the_
         uplink.hears(Kind.FINISH)
 
     host("sh", "-c", "stty -echo; printf 'secret?'; read answer").run(script)
+
+
+def test_terminal_here_calls_for_the_person_while_the_output_ends_where_the_uplink_says(host: Host) -> None:
+    def script(run: Hosted) -> None:
+        uplink = run.uplink()
+        assert run.out is not None
+        run.out.expect(b"Name: ")
+        late, now = {"offset": 5, "text": "late"}, {"offset": 6, "text": "build: Name:\x07"}
+        uplink.says(Message(Kind.CALL, late), Message(Kind.CALL, now))
+        run.out.expect(b"\x1b]9;build: Name:\\x07\x07")
+        run.types(b"x\n")
+        uplink.hears(Kind.FINISH)
+
+    run = host("sh", "-c", "printf 'Name: '; read answer")
+    run.run(script, terminal=RawTerminal(0))
+    assert b"late" not in run.written()
 
 
 def test_an_answer_to_a_question_in_the_output_is_typed(host: Host) -> None:

@@ -24,7 +24,7 @@ EPOCH_S = 1_800_000_000.0
 class Bench:
     """An attendant, a screen, and a host whose answers the test gives."""
 
-    def __init__(self, directory: Path, *, silent_until: int = 0, pty: bool = True) -> None:
+    def __init__(self, directory: Path, *, silent_until: int = 0, pty: bool = True, calls: bool = False) -> None:
         self.directory = directory
         self.now_s = 1000.0
         self.sent: list[Message] = []
@@ -34,7 +34,7 @@ class Bench:
         self.end = self.fed_to = 0
         self.log = b""
         senses = Senses(self._send, lambda: self.now_s, lambda: EPOCH_S + self.now_s, lambda _, __: self.found)
-        self.attendant = Attendant(directory, senses, Notifier("build", "run", self.told.append, lambda: EPOCH_S))
+        self.attendant = Attendant(directory, senses, Notifier("build", "run", self.told.append, lambda: EPOCH_S), calls=calls)
         self.screen = OverhearingScreen(self.engine, self.attendant, silent_until)
         self.attendant.begin(self, self.engine if pty else None)
 
@@ -185,6 +185,24 @@ def test_end_is_told_and_nothing_is_asked_any_more(bench: Bench) -> None:
     looks = bench.looks()
     bench.passes(100.0)
     assert bench.looks() == looks
+
+
+@pytest.mark.parametrize(("output", "called"), [(b"", True), (b"\x1b[3", False)])
+def test_terminal_of_the_host_calls_where_that_is_asked_for_and_it_is_at_rest(
+    tmp_path: Path, output: bytes, called: bool
+) -> None:
+    bench = Bench(tmp_path, calls=True)
+    bench.found = Foreground(Blocked.READS, "python3")
+    bench.writes(b"Name: " + output)
+    bench.passes(PAUSE_S)
+    bench.answers()
+    bench.passes(SETTLE_S)
+    bench.answers()
+    bench.passes(SETTLE_S)
+    bench.answers()
+    calls = [message.header for message in bench.sent if message.kind is Kind.CALL]
+    assert calls == ([{"offset": len(bench.log), "text": "codewrap: Name:"}] if called else [])
+    assert len(bench.told) == 1
 
 
 def test_host_that_is_gone_is_not_asked(bench: Bench) -> None:
