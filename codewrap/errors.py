@@ -4,7 +4,8 @@ CodewrapError
 ├── ConfigError              a setting is missing or wrong (exit status 2)
 ├── CommandError
 │   ├── CommandNotFound      nothing of that name to run (127)
-│   └── CommandNotExecutable it is there but cannot be executed (126)
+│   ├── CommandNotExecutable it is there but cannot be executed (126)
+│   └── NotStarted           no session was made for it
 ├── SessionError
 │   ├── SessionNotFound      no such session can be reached (255)
 │   ├── SessionNameTaken     a running session has this name
@@ -83,6 +84,13 @@ class CommandNotExecutable(CommandError):
 
     def __str__(self) -> str:
         return f"{self.command}: cannot be executed: {self.reason or 'permission denied'}"
+
+
+class NotStarted(CommandError):
+    """No session was made for it; ``reason`` says why."""
+
+    def __str__(self) -> str:
+        return f"{self.command}: not started: {self.reason}"
 
 
 class SessionError(CodewrapError):

@@ -19,9 +19,9 @@ class Environment:
     values: Mapping[str, str]
 
     @classmethod
-    def capture(cls) -> Environment:
-        """Raises ConfigError when `.env` is there and cannot be read."""
-        original = dict(os.environ)
+    def capture(cls, environ: Mapping[str, str] | None = None) -> Environment:
+        """``environ`` stands for this process's own. Raises ConfigError when `.env` is there and cannot be read."""
+        original = dict(os.environ if environ is None else environ)
         return cls(original, config.read_environment(original, Path.cwd()))
 
     def export_flags(self) -> None:

@@ -40,6 +40,8 @@ from codewrap.viewer.receiver import Confirmed, Effect, Gap, NewRun, Over, Show,
 MAX_QUEUED = 2_000
 # A session on pipes has no size: this is what its output is shown on.
 PLAIN_SIZE = Size(rows=24, cols=80)
+# What was typed may be what ended the session: word that it was read then comes after the end.
+LAST_WORD_S = 1.0
 _APPLICATION_CURSOR, _BRACKETED_PASTE = 1, 2004
 _PASTE_BEGIN, _PASTE_END = b"\x1b[200~", b"\x1b[201~"
 _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
@@ -103,6 +105,8 @@ class Remote:
         self._typing = threading.Lock()
         self._departure: Departure | None = None
         self._ended: Ended | None = None
+        self._over: Ended | None = None  # all was shown, and word of what was typed may follow
+        self._over_by_s = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=f"codewrap-{terms.session}", daemon=True)
 
@@ -295,7 +299,10 @@ class Remote:
             _LOG.exception("a viewer failed")
             self._departure = Departure(EXIT_FAILED, "an error of ours")
         over = self._closed or self._departure is not None or self._ended is not None
-        return -1.0 if over else self._talk.wait_s(self._clock())
+        if over:
+            return -1.0
+        waits = [self._talk.wait_s(self._clock()), None if self._over is None else LAST_WORD_S]
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _turn(self) -> None:
         """Take what has come, and do what is due."""
@@ -316,7 +323,10 @@ class Remote:
         self._departure = self._talk.attendance.verdict(now_s)
         ended = self._talk.receiver.ended
         if ended is not None and self._talk.attendance.too_late(now_s):
-            self._end(ended)
+            self._over = ended
+        if self._over is not None and (not self._outstanding or now_s >= self._over_by_s):
+            self._ended = self._over
+            self._talk.leave()
 
     def _hear(self, event: SubscriberEvent, now_s: float) -> None:
         if isinstance(event, Received) and self._talk.is_host(event):
@@ -346,7 +356,7 @@ class Remote:
                     self._outstanding = self._outstanding[-pending:] if pending else b""
             case NewRun():
                 self._talk.upstream.begin_anew()
-                self._shown_to = 0
+                self._shown_to, self._over = 0, None
                 if self._outstanding:
                     self._fault = SessionLost(self._terms.session, "another run of it has begun: what was typed was dropped")
             case Told(kind="lost"):
@@ -356,7 +366,8 @@ class Remote:
             case Told(text=text):
                 self._say(printable(text, 500))
             case Over(ended=ended):
-                self._end(ended)
+                if self._over is None:
+                    self._over, self._over_by_s = ended, now_s + LAST_WORD_S
 
     def _show(self, data: bytes) -> None:
         if self._screen is not None:
@@ -400,7 +411,3 @@ class Remote:
         self._barred = text
         if self._outstanding:
             self._fault = TypingRefused(self._terms.session, text)
-
-    def _end(self, ended: Ended) -> None:
-        self._ended = ended
-        self._talk.leave()

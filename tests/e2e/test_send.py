@@ -40,7 +40,7 @@ def test_python_answers_and_is_interrupted(hub: Relay) -> None:
     assert send(hub, "print(6 * 7)", "--enter", "--wait-for", r"^42$") == (0, "")
     assert send(hub, "while True: pass", "--keys", "Enter,Enter") == (0, "")
     assert send(hub, "--keys", "C-c", "--wait-for", r"KeyboardInterrupt(.|\s)*^>>> $") == (0, "")
-    assert send(hub, "exit(5)\n")[0] in (0, 1)
+    assert send(hub, "exit(5)\n") == (0, "")
     assert host.status() == 5
 
 
@@ -51,7 +51,7 @@ def test_vim_is_driven_by_keys_and_its_screen_waited_for(hub: Relay) -> None:
     assert send(hub, "--keys", "i", "--wait-for", "-- INSERT --") == (0, "")
     assert send(hub, "one\ntwo", "--keys", "Up,Home,Escape,d,d") == (0, "")
     assert send(hub, ":put =6*7", "--enter", "--wait-for", "^42$") == (0, "")
-    assert send(hub, ":wq", "--enter")[0] in (0, 1)
+    assert send(hub, ":wq", "--enter") == (0, "")
     assert host.status() == 0
     assert (hub.host.home / "note").read_text() == "two\n42\n"
 
@@ -81,7 +81,7 @@ def test_text_comes_from_stdin_and_a_paste_in_brackets(hub: Relay) -> None:
 def test_the_arrows_are_what_the_program_asked_for(hub: Relay) -> None:
     host = hub.run("sh", "-c", r"stty raw -echo; printf '\033[?1hready'; head -c 3 | od -An -c; stty sane", options=("--quiet",))
     host.shows("ready")
-    assert send(hub, "--keys", "Up")[0] in (0, 1)
+    assert send(hub, "--keys", "Up") == (0, "")
     host.shows("033   O   A")
 
 

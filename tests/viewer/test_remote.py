@@ -19,7 +19,7 @@ from codewrap.terminal.emulator import Screen
 from codewrap.transport.base import ConnectionState, Event, Member, MemberRemoved, Received, StateChanged, SubscriptionFailed
 from codewrap.viewer.attendance import HOST_GONE_S, NO_ANSWER_S
 from codewrap.viewer.conversation import Terms
-from codewrap.viewer.remote import MAX_QUEUED, Inbox, Remote
+from codewrap.viewer.remote import LAST_WORD_S, MAX_QUEUED, Inbox, Remote
 from codewrap.viewer.sender import EXPIRY_S
 from tests.support.ptydriver import eventually
 from tests.support.subscribers import ScriptedSubscriber
@@ -229,6 +229,26 @@ def test_the_end_is_told_with_its_status_and_to_whoever_waits(viewer: Attached) 
     assert viewer.remote.shown().text == "$ last"
     with pytest.raises(SessionEnded):
         viewer.remote.type(b"more", LONG_S)
+
+
+def test_what_ended_the_session_was_typed_all_the_same(viewer: Attached) -> None:
+    viewer.begins()
+    call = Call(viewer.remote.type, b"exit\r", LONG_S)
+    frame = viewer.input()
+    viewer.says(Ended("run", 0, 0, None), Acked("run", {frame.writer: 5}))
+    call.result()
+    assert viewer.remote.wait(LONG_S) == 0
+
+
+def test_what_was_typed_into_a_session_that_ended_without_a_word_of_it_was_not_read(viewer: Attached) -> None:
+    viewer.begins()
+    call = Call(viewer.remote.type, b"exit\r", LONG_S)
+    viewer.input()
+    viewer.says(Ended("run", 0, 0, None))
+    viewer.settles()
+    viewer.turns(LAST_WORD_S + 1)
+    with pytest.raises(SessionEnded):
+        call.result()
 
 
 def test_a_session_that_nobody_runs_is_not_attached_to() -> None:
