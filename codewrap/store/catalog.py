@@ -36,14 +36,8 @@ _WRITING: Final = b"writing"
 _NOTE_BYTES: Final = 100
 _COMPRESSION: Final = 1  # three times the speed of the usual, and nearly its size
 # What says nothing against what is in the index.
-_SURROUNDINGS: Final = (
-    "SQLITE_FULL",
-    "SQLITE_BUSY",
-    "SQLITE_LOCKED",
-    "SQLITE_READONLY",
-    "SQLITE_CANTOPEN",
-    "SQLITE_PERM",
-    "SQLITE_NOMEM",
+_SURROUNDINGS: Final = tuple(
+    f"SQLITE_{name}" for name in "FULL BUSY LOCKED READONLY CANTOPEN PERM NOMEM IOERR_WRITE IOERR_FSYNC IOERR_TRUNCATE".split()
 )
 _SCHEMA: Final = """
 CREATE TABLE session(epoch TEXT PRIMARY KEY, started_at REAL, size INTEGER, ended INTEGER, left_out INTEGER) WITHOUT ROWID;
@@ -93,6 +87,8 @@ class Catalog:
             if made:
                 os.close(create_private(self._index))
             with contextlib.closing(_connect(self._index)) as connection:
+                if made:  # it is written at once: not while others read
+                    connection.execute("PRAGMA auto_vacuum = FULL")
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     if made:
@@ -106,11 +102,16 @@ class Catalog:
 
     def forget(self, epochs: Iterable[str]) -> None:
         """These are deleted, or to be left out. Nothing is made for that. Raises StoreError."""
-        gone = list(epochs)
-        if gone and self._index.exists():
-            with self.writing() as shelf:
-                for epoch in gone:
-                    shelf.remove(epoch)
+        gone = set(epochs)
+        if not gone or not self._index.exists():
+            return
+        with self.writing() as shelf:
+            left = shelf.known().keys() - gone
+            for epoch in gone if left else ():
+                shelf.remove(epoch)
+        if not left:  # the whole of it costs no time
+            with self._locked(fcntl.LOCK_EX):
+                self._discard()
 
     @contextlib.contextmanager
     def _locked(self, how: int) -> Iterator[int]:

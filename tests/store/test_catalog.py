@@ -121,6 +121,15 @@ def test_what_is_forgotten_is_not_in_the_file_any_more(catalog: Catalog) -> None
     connection.close()
 
 
+def test_where_nothing_is_left_the_index_goes(catalog: Catalog) -> None:
+    put(catalog, FIRST, "text")
+    put(catalog, SECOND, "text")
+    catalog.forget([FIRST, SECOND])
+    assert [path.name for path in catalog.directory.iterdir()] == ["lock"]
+    put(catalog, FIRST, "text")
+    assert epochs(catalog) == {FIRST}
+
+
 def test_to_forget_makes_nothing(quick: Catalog) -> None:
     quick.forget([FIRST])
     assert not quick.directory.exists()
