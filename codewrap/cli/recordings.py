@@ -12,11 +12,8 @@ from codewrap.errors import CodewrapError, SessionNotFound
 from codewrap.protocol.asciicast import Event, Header
 from codewrap.store import files
 from codewrap.store.archive import Archive, Fate, Kept
-from codewrap.store.recording import Account, Narrator, command_line, first_size
+from codewrap.store.recording import TERM, Account, Narrator, command_line, first_size
 from codewrap.store.sessionlog import LogReader
-
-# What a session's own terminal was is not written down; the screens that are made of it know what this one does.
-TERM = "xterm-256color"
 
 
 def archive() -> Archive:
@@ -25,11 +22,21 @@ def archive() -> Archive:
 
 
 def find(name: str) -> Kept:
-    """The session of that name, the newest if there are several, whether or not it runs. Raises SessionNotFound."""
+    """The session of that name, the newest if there are several, whether or not it runs; else what the server stores of it.
+
+    Raises SessionNotFound, and what `stored.fetch` raises.
+    """
     kept = archive().find(name)
-    if kept is None:
-        raise SessionNotFound(name, "neither running nor kept on this machine (codewrap ls --all)")
-    return kept
+    if kept is not None:
+        return kept
+    here = environment.current()
+    if here.values.get("CODEWRAP_URL"):
+        from codewrap.cli import hosted, stored
+
+        server = hosted.gateway(here)
+        if server is not None:
+            return stored.fetch(here, server, name)
+    raise SessionNotFound(name, "neither running nor kept on this machine (codewrap ls --all)")
 
 
 def complete_recording(incomplete: str) -> list[str]:

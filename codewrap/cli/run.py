@@ -9,7 +9,7 @@ import socket
 import termios
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from codewrap.cli import console, detach, environment, names, nesting
 from codewrap.cli.environment import Environment
 from codewrap.cli.keeping import Keeping
 from codewrap.cli.notifying import Notifying, read_targets
+from codewrap.cli.recordfile import RecordFile
 from codewrap.cli.runlines import RunLines
 from codewrap.config import Budget, Mode, Settings
 from codewrap.errors import CodewrapError, ConfigError, SessionNameTaken, StoreError
@@ -80,6 +81,7 @@ class RunOptions:
     nested: bool = False
     record: bool = True
     notifying: Notifying | None = None
+    recording: RecordFile = field(default_factory=RecordFile)
 
 
 def run(
@@ -115,6 +117,12 @@ def run(
     no_record: Annotated[
         bool, typer.Option("--no-record", envvar="CODEWRAP_NO_RECORD", help="Keep no log once the session has ended.")
     ] = False,
+    record: Annotated[
+        Path | None, typer.Option("--record", metavar="FILE", help="Also record into a new asciicast file, as it goes.")
+    ] = None,
+    record_input: Annotated[
+        bool, typer.Option("--record-input", help="Keep what is typed, too, where the terminal echoes it.")
+    ] = False,
     notify: Annotated[
         list[str] | None,
         typer.Option("--notify", metavar="TARGET", help="Tell when CMD waits for you or is over: desktop, a URL, a command."),
@@ -136,8 +144,9 @@ def run(
     shared = parse_share(share, read_only=read_only)
     here = environment.current()
     notifying = read_targets(notify or (), here.values)
+    recording, keep = RecordFile(record, typing=record_input), not no_record
     options = RunOptions(
-        name, pty, cols, rows, not no_encrypt, shared, quiet, as_json, most, within, detached, nested, not no_record, notifying
+        name, pty, cols, rows, not no_encrypt, shared, quiet, as_json, most, within, detached, nested, keep, notifying, recording
     )
     settings = config.load(here.values, mode, tls=tls)
     console.leave(Run(command, options, here, settings).run())
@@ -184,6 +193,8 @@ class Run:
     def _begin(self, caller: detach.Caller | None = None) -> int:
         started_s = time.monotonic()
         with contextlib.ExitStack() as stack:
+            self._options.recording.create()
+            stack.callback(self._options.recording.discard)
             try:
                 hub = stack.enter_context(_bind_loopback()) if self._settings.mode is Mode.EMBEDDED else None
                 self._lane_name = _hex(16)
@@ -197,6 +208,7 @@ class Run:
 
     def _run_unwatched(self, error: StoreError, caller: detach.Caller | None) -> int:
         environ = config.child_environment(self._here.original)
+        self._options.recording.discard()
         if caller is None:
             console.say(f"this cannot be watched: {error}; it runs all the same")
             flush_standard_streams()
@@ -221,7 +233,8 @@ class Run:
             self._lines.begin(record)
             if caller is not None:
                 caller.let_go(log.directory / HOST_LOG)
-            link = UplinkLink(self._uplink_launch(record, hub))
+            launch = self._uplink_launch(record, hub)
+            link = UplinkLink(launch)
             try:
                 outcome = self._host(child, log, link, lanes, wakeup, started_s)
                 self._keeping.end(outcome.exited, outcome.duration_s, outcome.output_bytes)
@@ -229,6 +242,8 @@ class Run:
                 store.remove(record.name, record.epoch)
                 child.close()
                 log.close()
+        if unfinished := self._options.recording.finish(log.directory, launch.configuration):
+            self._lines.notice(unfinished)
         if link.never_ran:
             self._keeping.clean_up(config.child_environment(self._here.original))
         self._lines.end(record.name, outcome, log.directory)
@@ -352,6 +367,8 @@ class Run:
             "gateway": gateway_values(self._settings) if self._settings.mode is Mode.GATEWAY else None,
             "notify": self._options.notifying.plan() if self._options.notifying else None,
             **self._keeping.plan(),
+            **self._options.recording.plan(),
+            "command": record.command,
         }
         inherit = (hub.fileno(),) if hub is not None else ()
         return UplinkLaunch(uplink_command(), environ, configuration, inherit, str(Path(record.log_directory) / "uplink.log"))
@@ -378,6 +395,7 @@ class Run:
                 audit,
                 self._say_on_terminal,
                 self._name,
+                self._options.recording.writer(log, pty=self._on_pty),
             )
             return session.run(wakeup, started_s)
 

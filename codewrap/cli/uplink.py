@@ -6,6 +6,7 @@ Reads its configuration from the socket (no secret is ever in an argument or the
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import logging
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codewrap.cli.connections import Access, HostParts, direct_host, gateway_host, member_of, with_retries
+from codewrap.cli.recordfile import open_cast
 from codewrap.config import Gateway
 from codewrap.errors import CodewrapError
 from codewrap.protocol import channels, hostlink
@@ -39,6 +41,7 @@ from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import UplinkPlan
 from codewrap.uplink.notifier import Notifier
 from codewrap.uplink.quickpath import QuickPath
+from codewrap.uplink.scribe import Scribe
 from codewrap.uplink.session import UplinkSession
 from codewrap.uplink.spending import CostPlan, Spending
 
@@ -108,6 +111,9 @@ class Uplink:
         self._host = HostSocket(connection)
         self._directory = Path(configuration["log_directory"])
         self._heartbeat = Heartbeat(self._directory, configuration["host"])
+        wanted = functools.partial(open_cast, configuration) if configuration["record_file"] else None
+        keep, host = configuration["kept"], configuration["host"]
+        self._scribe = Scribe(self._directory, host, keep=keep, open_cast=wanted, failed=self._notice)
         self._follower = LogFollower(sessionlog.LogReader(self._directory))
         self._attendant, self._courier = attendance(configuration, self._host)
         self._hub: HubServer | None = None
@@ -116,6 +122,7 @@ class Uplink:
     def run(self) -> None:
         """Until the session is over and told."""
         self._heartbeat.start()
+        self._scribe.start()
         plan = UplinkPlan(
             session=self._configuration["session"],
             epoch=self._configuration["epoch"],
@@ -249,6 +256,7 @@ class Uplink:
 
     def _tidy_up(self, *, finished: bool) -> None:
         """A loop that ended for another reason than the session's end leaves everything to the next uplink."""
+        self._scribe.stop(over=finished)
         if not finished:
             return
         self._heartbeat.stop()

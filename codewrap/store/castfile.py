@@ -175,21 +175,19 @@ class CastFile:
             self._write(self._encoder.header(header))
 
     def _write(self, text: str) -> bool:
-        """All of it or nothing: a line that is cut off would be none."""
-        data = memoryview(text.encode())
-        position = self._before.position
+        """Whole lines only, as many as the disk takes: one that is cut off would be none."""
+        data = text.encode()
+        start, written = self._before.position, 0
         try:
-            while data:
-                written = os.pwrite(self._fd, data, position)
-                position, data = position + written, data[written:]
+            while written < len(data):
+                written += os.pwrite(self._fd, data[written:] if written else data, start + written)
         except OSError as error:
             self.broken = error.strerror or "it cannot be written"
+            written = data.rfind(b"\n", 0, written) + 1
             with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, self._before.position)
-            return False
-        grown = position > self._before.position
-        self._before.position = position
-        return grown
+                os.ftruncate(self._fd, start + written)
+        self._before.position += written
+        return written > 0
 
 
 def create(path: Path) -> None:

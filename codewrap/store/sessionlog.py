@@ -185,6 +185,10 @@ class LogReader:
             end = start
         return 0
 
+    def sizes(self) -> tuple[int, int]:
+        """How long both files are."""
+        return os.fstat(self._output).st_size, os.fstat(self._timeline).st_size
+
     def sync(self) -> None:
         """Have all that is written brought to the disk. Raises OSError."""
         for fd in (self._timeline, self._output):
