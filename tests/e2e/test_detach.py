@@ -246,6 +246,15 @@ def test_how_it_ended_is_kept(machine: Machine) -> None:
     eventually(lambda: state("killed").fate is Fate.LOST, "it counts as lost")
 
 
+def test_it_is_recorded_where_the_caller_says_and_waited_for_by_name(machine: Machine) -> None:
+    detached(machine, "--name", "build", "--record", "build.cast", "--", "sh", "-c", "echo said; read go; exit 3")
+    waiting = machine.piped([CODEWRAP, "wait", "build"], stdin=subprocess.DEVNULL)
+    machine.attach("build").send("\r")
+    assert waiting.status() == 3
+    _, *events = (machine.home / "build.cast").read_text().splitlines()
+    assert [json.loads(event)[1:] for event in (events[0], events[-1])] == [["o", "said\r\n"], ["x", "3"]]
+
+
 # -- what is said later ---------------------------------------------------------------------------------------------
 
 
