@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 
 import pytest
@@ -88,7 +89,8 @@ def test_the_arrows_are_what_the_program_asked_for(hub: Relay) -> None:
 def test_what_does_not_come_in_time_is_status_124(hub: Relay) -> None:
     host = hub.shell()
     status, said = send(hub, "true", "--enter", "--wait-for", "what never comes", "--timeout", "3s")
-    assert (status, said) == (124, f"codewrap: session '{hub.name}': after 3 s still waiting for a match\n")
+    # What it was waiting for by then depends on how busy the machine is.
+    assert (status, said.startswith(f"codewrap: session '{hub.name}': after 3 s still waiting for ")) == (124, True)
     assert send(hub, "exit", "--enter", "--quiet", "--wait-for", "never") == (1, "")
     assert host.status() == 0
 
@@ -98,10 +100,11 @@ def test_what_does_not_come_in_time_is_status_124(hub: Relay) -> None:
 def test_somebody_else_asks_for_leave_by_a_code_and_what_they_send_is_typed_once_they_may(relay: Relay) -> None:
     relay.viewer.settings["CODEWRAP_USER"] = "bob"
     host = relay.shell()
-    status, said = send(relay, "echo wrong", "--enter", "--timeout", "5s")
-    code = re.search(r"say this code: (\d\d \d\d \d\d)", said)
-    assert (status, code is not None) == (124, True)
-    host.shows(f"({code[1]})" if code else "")
+    asking = relay.viewer.piped([CODEWRAP, "send", relay.name, "echo wrong", "--enter"], stdin=subprocess.DEVNULL)
+    code = asking.err.expect(re.compile(rb"say this code: (\d\d \d\d \d\d)"))[1].decode()
+    host.shows(f"({code})")
+    asking.signal(signal.SIGINT)
+    assert asking.status() == 130
     sending = relay.viewer.piped(
         [CODEWRAP, "send", relay.name, "echo right-$((1+1))", "-e", "--wait-for", "right-2"],
         stdin=subprocess.DEVNULL,
