@@ -138,12 +138,19 @@ def test_command_is_run_with_what_is_told_and_without_secrets(machine: Machine) 
 
 
 def test_who_watches_is_not_told_and_who_has_left_is(machine: Machine) -> None:
-    with Receiver() as receiver:
-        name, run = headless(machine, "--notify", receiver.server.url, command=("bash", "-c", f"sleep 3; {ASKS[2]}"))
+    go = machine.home / "go"
+    with Receiver() as receiver, Receiver() as another:
+        script = f"echo ready; until [ -e {go} ]; do sleep 0.1; done; {ASKS[2]}"
+        name, run = headless(machine, "--notify", receiver.server.url, command=("bash", "-c", script))
         machine.session(name)
         viewer = machine.attach(name)
+        viewer.shows("ready")
+        go.touch()
         viewer.shows("Deploy?")
         awaits(machine, name)
+        headless(machine, "--notify", another.server.url)
+        another.hears("awaiting")  # of a question that was asked later
+        assert receiver.told() == []
         viewer.send("\x1d")
         assert viewer.status() == 0
         receiver.hears("awaiting")
