@@ -132,10 +132,18 @@ class Attachment:
             gc.freeze()  # what is here now stays: the collector need not look at it with every keystroke
             session = ViewerSession(plan, parts.subscriber, mailbox, parts.send_over_http, lane=self._lane())
             departure = session.run(terminal, self._stdin_fd(terminal is not None))
+        if departure.status == EXIT_NOT_ATTACHED and (status := self._show_ended()) is not None:
+            return status
         self._say(departure.text)
         if departure.status == EXIT_NOT_ATTACHED and self._options.quiet:
             console.say(departure.text)
         return departure.status
+
+    def _show_ended(self) -> int | None:
+        """For a session that is over: its status, once what its server stores of it was shown."""
+        from codewrap.cli import ended
+
+        return ended.show(self._to, quiet=self._options.quiet)
 
     def _has_keyboard(self) -> bool:
         return os.isatty(0) and os.isatty(1)

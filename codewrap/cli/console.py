@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from codewrap.errors import EXIT_USAGE, CodewrapError
@@ -105,9 +107,20 @@ def moment(unix_s: float) -> str:
     return f"{at.tm_year}-{at.tm_mon:02}-{at.tm_mday:02} {at.tm_hour:02}:{at.tm_min:02}"
 
 
+_at_end: list[Callable[[], None]] = []
+
+
+def at_end(callback: Callable[[], None]) -> None:
+    """Have ``callback`` called when this process ends, also by `leave`."""
+    _at_end.append(callback)
+    atexit.register(callback)
+
+
 def leave(status: int) -> NoReturn:
     """Exit at once: taking the interpreter apart takes longer than many a command, and no thread may hold the person up."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
+    for callback in _at_end:
+        callback()
     os._exit(status)

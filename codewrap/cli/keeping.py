@@ -21,12 +21,13 @@ from codewrap.terminal.child import Exited
 
 
 class Keeping:
-    """One session's. ``kept``: its log outlives it."""
+    """One session's. ``kept``: its log outlives it. ``stored``: its server gets it too."""
 
-    def __init__(self, values: Mapping[str, str], *, record: bool) -> None:
-        """``record`` is what the flags say. Raises ConfigError."""
+    def __init__(self, values: Mapping[str, str], *, record: bool, store: bool = False) -> None:
+        """``record`` is what the flags say; ``store``, that the server may have what is kept. Raises ConfigError."""
         self._age_s, self._most_bytes = config.recordings_kept(values)
         self.kept = record and self._age_s != 0
+        self.stored = self.kept and store
         self._directory = Path()
         self._written: dict[str, Any] | None = None
 
@@ -70,6 +71,7 @@ class Keeping:
         return {
             "host": os.getpid(),
             "kept": self.kept,
+            "stored": self.stored,
             "keep_s": self._age_s,
             "keep_bytes": self._most_bytes,
         }

@@ -9,7 +9,7 @@ import socket
 import termios
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,6 +82,7 @@ class RunOptions:
     record: bool = True
     notifying: Notifying | None = None
     recording: RecordFile = field(default_factory=RecordFile)
+    store: bool = True
 
 
 def run(
@@ -117,6 +118,9 @@ def run(
     no_record: Annotated[
         bool, typer.Option("--no-record", envvar="CODEWRAP_NO_RECORD", help="Keep no log once the session has ended.")
     ] = False,
+    store: Annotated[
+        bool, typer.Option("--store/--no-store", envvar="CODEWRAP_STORE", help="Keep it at the server of CODEWRAP_URL, too.")
+    ] = True,
     record: Annotated[
         Path | None, typer.Option("--record", metavar="FILE", help="Also record into a new asciicast file, as it goes.")
     ] = None,
@@ -148,6 +152,7 @@ def run(
     options = RunOptions(
         name, pty, cols, rows, not no_encrypt, shared, quiet, as_json, most, within, detached, nested, keep, notifying, recording
     )
+    options = replace(options, store=store)
     settings = config.load(here.values, mode, tls=tls)
     console.leave(Run(command, options, here, settings).run())
 
@@ -181,7 +186,8 @@ class Run:
         self._lines = RunLines(options, settings, outer)
         self._size = self._initial_size()
         self._lane_name = ""
-        self._keeping = Keeping(here.values, record=options.record)
+        store = options.store and options.encrypt and settings.mode is Mode.GATEWAY
+        self._keeping = Keeping(here.values, record=options.record, store=store)
         self._check_encryption()
         if self._interactive and not options.nested:
             nesting.refuse_within(outer)
@@ -230,7 +236,7 @@ class Run:
                 store.remove(record.name, record.epoch)
                 sessionlog.delete(log.directory)
                 raise
-            self._lines.begin(record)
+            self._lines.begin(record, stored=self._keeping.stored)
             if caller is not None:
                 caller.let_go(log.directory / HOST_LOG)
             launch = self._uplink_launch(record, hub)

@@ -37,18 +37,18 @@ class RunLines:
         self._outer = outer
         self._notices: list[str] = []
 
-    def begin(self, record: SessionRecord) -> None:
-        """The command runs."""
+    def begin(self, record: SessionRecord, *, stored: bool = False) -> None:
+        """The command runs. ``stored``: what it writes is kept at the server too."""
         for warning in self._settings.warnings:
             console.say(f"warning: {warning}")
         if self._options.json:
-            self._say_json(record)
+            self._say_json(record, stored=stored)
             return
         if not self._options.quiet:
             what = printable(" ".join(record.command), 60)
             console.say(f"session {record.name}: {what} ({_WHO_TYPES[self._options.share]})")
             console.say(f"attach with: codewrap attach {record.name}")
-            console.say(self._relay_line(record))
+            console.say(self._relay_line(record, stored=stored))
             if self._options.notifying is not None:
                 console.say(f"tells when it waits for you, ends or fails: {', '.join(self._options.notifying.labels)}")
             if self._outer:
@@ -76,7 +76,7 @@ class RunLines:
             parts.append(f"the link was restarted {outcome.restarts} times")
         console.say(f"session {name} ended: " + ", ".join(parts))
 
-    def _say_json(self, record: SessionRecord) -> None:
+    def _say_json(self, record: SessionRecord, *, stored: bool) -> None:
         said: dict[str, Any] = {
             "session": record.name,
             "attach": f"codewrap attach {record.name}",
@@ -86,6 +86,7 @@ class RunLines:
             "encrypted": record.encrypted,
             "read_only": record.read_only,
             "share": record.share,
+            "stored": stored,
         }
         if self._options.notifying is not None:
             said["notify"] = list(self._options.notifying.labels)
@@ -94,11 +95,12 @@ class RunLines:
         else:
             console.say_json(said)
 
-    def _relay_line(self, record: SessionRecord) -> str:
+    def _relay_line(self, record: SessionRecord, *, stored: bool) -> str:
         sealed = "end-to-end encrypted" if record.encrypted else "NOT encrypted: the relay can read along"
         if self._settings.mode is Mode.EMBEDDED:
             return f"relay: embedded, this machine only ({record.endpoint}); {sealed}"
-        return f"relay: {record.endpoint} ({record.mode}); {sealed}"
+        recording = ", and so is the recording that is stored there" if stored else ""
+        return f"relay: {record.endpoint} ({record.mode}); {sealed}{recording}"
 
 
 def _costs(report: dict[str, Any], log_directory: Path) -> list[str]:

@@ -33,6 +33,7 @@ from codewrap.transport.base import AppCredentials, Deliver, Endpoint
 from codewrap.uplink.attendant import Attendant, OverhearingScreen, Senses
 from codewrap.uplink.composer import SCROLLBACK_LINES, Composer, ScreenState
 from codewrap.uplink.courier import Courier
+from codewrap.uplink.depositor import END_WITHIN_S, Depositor
 from codewrap.uplink.driving import LoopDriver, PollDriver
 from codewrap.uplink.farewell import ABSENT_S
 from codewrap.uplink.follower import LogFollower
@@ -61,6 +62,8 @@ SESSION_NICENESS = Path("/proc/self/autogroup")
 ERROR_LOG = "uplink.log"
 # While no server is reached the log is looked at so often.
 UNREACHED_LOOK_S = 0.5
+# What is new is brought to the server also where another uplink, or none, goes on with the session.
+LEAVE_WITHIN_S = 5.0
 
 
 def main() -> None:
@@ -147,6 +150,7 @@ class Uplink:
             composer.limited_by(parts.limits, sealed=plan.encrypted)
             if parts.client_event_interval_s:  # it limits those, so it is the hosted service, or like it
                 spending.keep_below(HOSTED_EVENTS_PER_S)
+            depositor = self._depositor()
             gc.collect()
             gc.freeze()  # what is here now stays: the collector need not look at it with every keystroke
             try:
@@ -156,6 +160,8 @@ class Uplink:
             finally:
                 parts.subscriber.close()
                 parts.publisher.close()
+            if depositor is not None:  # while the session is still ours there
+                depositor.finish(ended=session.over, within_s=END_WITHIN_S if session.over else LEAVE_WITHIN_S)
             if session.over:  # else the next uplink goes on with it
                 parts.end()
         if self._hub is not None:
@@ -170,6 +176,23 @@ class Uplink:
             return None
         output_channel = channels.output_channel(plan.session, encrypted=plan.encrypted)
         return QuickPath(plan.session, output_channel, parts.subscriber.send, os.urandom(SEED_BYTES))
+
+    def _depositor(self) -> Depositor | None:
+        """Brings the log to the server, where that was not declined."""
+        if not self._configuration.get("stored"):
+            return None
+        from codewrap.cli.connections import KnownSecrets
+        from codewrap.transport.authorize import HttpAuthorizer
+        from codewrap.transport.recordings import RecordingClient
+
+        gateway, session = Gateway(**self._configuration["gateway"]), self._configuration["session"]
+        keys = KnownSecrets(HttpAuthorizer(gateway.url, gateway.token, role="host", name=self._configuration["user"]))
+        channel = channels.output_channel(session, encrypted=True)
+        client = RecordingClient(gateway.url, gateway.token)
+        epoch = self._configuration["epoch"]
+        depositor = Depositor(session, epoch, self._directory, client, functools.partial(keys, channel), self._notice)
+        depositor.start()
+        return depositor
 
     def _driver(self) -> PollDriver | LoopDriver:
         loop = self._hub.runtime.loop if self._hub is not None else None

@@ -181,10 +181,11 @@ class UplinkLink:
     def finish(self, code: int | None = None, signal_number: int | None = None, looked: dict[str, Any] | None = None) -> None:
         """The log is complete, as far as a full disk let it go. Viewers of an uplink that has died have to be told by another.
 
-        So has who is to be notified, also of a command that was over before there was an uplink; ``looked`` (`looking.py`) tells
-        whether somebody is here.
+        So has who is to be notified, and the server that stores the recording, also of a command that was over before there was
+        an uplink; ``looked`` (`looking.py`) tells whether somebody is here.
         """
-        if self._restart_at_s is not None and (self._watched or self._launch.configuration.get("notify")):
+        wanted = self._watched or self._launch.configuration.get("notify") or self._launch.configuration.get("stored")
+        if self._restart_at_s is not None and wanted:
             self.start(self._restart_at_s)
         here = Message(Kind.LOOKED, looked) if looked else None
         self._send(here, Message(Kind.FINISH, {"code": code, "signal": signal_number}))

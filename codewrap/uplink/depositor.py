@@ -1,6 +1,7 @@
 """Brings a session's log to its server while it runs, sealed, in a thread of its own: publishing never waits for it.
 
-What was brought is noted beside the log (`stored`), so that an uplink after this one goes on there. What the server lacks, or was sealed with a key that is not good any more, is brought again from the beginning: the log has it all.
+What was brought is noted beside the log (`stored`), so that an uplink after this one goes on there. What the server lacks, or was
+sealed with a key that is not good any more, is brought again from the beginning: the log has it all.
 """
 
 from __future__ import annotations

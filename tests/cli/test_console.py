@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +89,15 @@ def test_counts(number: float, said: str) -> None:
 )
 def test_durations(seconds: float, said: str) -> None:
     assert console.duration(seconds) == said
+
+
+def test_what_is_to_be_done_at_the_end_is_done_also_by_who_leaves_at_once(tmp_path: Path) -> None:
+    for ending in ("console.leave(3)", "raise SystemExit(3)"):
+        mark = tmp_path / "mark"
+        program = f"from codewrap.cli import console; from pathlib import Path\nconsole.at_end(Path({str(mark)!r}).touch); {ending}"
+        assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 3
+        assert mark.exists()
+        mark.unlink()
 
 
 def test_a_moment_is_local_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,13 +65,16 @@ def test_how_it_ended_is_added(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("record_it", "retention", "kept"), [(True, "30d", True), (False, "30d", False), (True, "0", False)])
 def test_a_log_is_kept_unless_that_is_not_wanted(record_it: bool, retention: str, kept: bool) -> None:
-    keeping = Keeping({"CODEWRAP_RETENTION": retention, "CODEWRAP_RECORDINGS_MAX": "5M"}, record=record_it)
+    settings = {"CODEWRAP_RETENTION": retention, "CODEWRAP_RECORDINGS_MAX": "5M"}
+    assert Keeping(settings, record=record_it, store=True).stored is kept
+    keeping = Keeping(settings, record=record_it)
     plan = keeping.plan()
     assert keeping.kept is kept
     assert json.loads(json.dumps(plan)) == plan
     assert plan == {
         "host": os.getpid(),
         "kept": kept,
+        "stored": False,
         "keep_s": 0 if retention == "0" else 2_592_000,
         "keep_bytes": 5_000_000,
     }

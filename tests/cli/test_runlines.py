@@ -57,6 +57,21 @@ def test_three_lines_say_the_name_the_way_and_the_relay(capsys: pytest.CaptureFi
     ]
 
 
+def test_who_runs_it_is_told_that_the_recording_goes_to_the_server(
+    capsys: pytest.CaptureFixture[str], settings: Settings
+) -> None:
+    record = replace(RECORD, mode="gateway", endpoint="https://codewrap.example")
+    gateway = load({"CODEWRAP_URL": "https://codewrap.example", "CODEWRAP_TOKEN": "hush"})
+    RunLines(OPTIONS, gateway, "").begin(record, stored=True)
+    assert capsys.readouterr().err.splitlines()[2] == (
+        "[codewrap] relay: https://codewrap.example (gateway); end-to-end encrypted, and so is the recording that is stored there"
+    )
+    RunLines(replace(OPTIONS, json=True), gateway, "").begin(record, stored=True)
+    assert json.loads(capsys.readouterr().err)["stored"] is True
+    RunLines(replace(OPTIONS, json=True), settings, "").begin(RECORD)
+    assert json.loads(capsys.readouterr().err)["stored"] is False
+
+
 def test_a_session_within_another_says_so_in_one_line_more(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
     _, lines = begun(capsys, settings, OPTIONS, "outer")
     assert lines[3:] == ["[codewrap] inside session outer, whose viewers see this too"]

@@ -156,6 +156,14 @@ def hosts() -> Iterator[Callable[..., Host]]:
         host.close()
 
 
+def test_a_server_that_stores_the_recording_gets_that_of_a_command_that_was_over_at_once(hosts: Callable[..., Host]) -> None:
+    host = hosts(stored=True)
+    host.link.start_later(1e9)
+    host.link.finish(0, None)
+    assert host.hears("CONFIGURE")["stored"] is True
+    assert host.hears("FINISH")["code"] == 0
+
+
 def test_an_uplink_is_started_and_told_its_configuration(hosts: Callable[..., Host]) -> None:
     host = hosts(session="demo")
     assert host.link.never_ran
