@@ -94,7 +94,9 @@ def test_durations(seconds: float, said: str) -> None:
 def test_what_is_to_be_done_at_the_end_is_done_also_by_who_leaves_at_once(tmp_path: Path) -> None:
     for ending in ("console.leave(3)", "raise SystemExit(3)"):
         mark = tmp_path / "mark"
-        program = f"from codewrap.cli import console; from pathlib import Path\nconsole.at_end(Path({str(mark)!r}).touch); {ending}"
+        program = (
+            f"from codewrap.cli import console; from pathlib import Path\nconsole.at_end(Path({str(mark)!r}).touch); {ending}"
+        )
         assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 3
         assert mark.exists()
         mark.unlink()

@@ -17,6 +17,7 @@ from codewrap.protocol.channels import ChannelRole
 from tests.support.serve_auth import signed_target
 
 SESSION = os.environ.get("CODEWRAP_FUZZ_SESSION", "fuzzed")
+RUN = "0123456789abcdef"
 _OPENED = json.loads(os.environ.get("CODEWRAP_FUZZ_OPENED", "{}"))
 _SHARE = os.environ.get("CODEWRAP_FUZZ_SHARE", "")
 _ADDRESSES = itertools.count(1)
@@ -46,8 +47,17 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if case.path.startswith("/apps/") and case.method == "POST" and positive:
         case.path_parameters["app_id"] = _OPENED["appId"]
         kwargs["auth"] = _Signed()
+    if case.path.startswith("/api/recordings/") and positive:
+        _recorded(case)
     if case.path == "/api/shares/redeem" and positive and isinstance(case.body, dict) and next(_REDEEMED) % 2 == 0:
         case.body["token"] = _SHARE
+
+
+def _recorded(case: Any) -> None:
+    """Recordings are put for sessions that are hosted, read where there is one, and deleted where nobody reads."""
+    case.path_parameters["name"] = SESSION if case.method == "GET" else "another"
+    if case.method != "PUT":
+        case.path_parameters["epoch"] = RUN
 
 
 def _spare(case: Any) -> None:

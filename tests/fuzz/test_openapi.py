@@ -19,6 +19,7 @@ from tests.support.sessions import TOKEN
 
 HERE = Path(__file__).resolve().parent
 SESSION = "fuzzed"
+RUN = "0123456789abcdef"
 LIMIT_S = 3600
 
 
@@ -26,6 +27,8 @@ def ask_everything(served: Served, directory: Path, *options: str) -> subprocess
     """Run schemathesis; its answer for people, with a report in ``directory``."""
     opened = served.request("POST", "/api/sessions", {"sessionId": SESSION})[2].decode()
     served.request("POST", "/api/sessions", {"sessionId": "another"})
+    for name in (SESSION, "another"):
+        served.request("PUT", f"/api/recordings/{name}/{RUN}", "sealed")
     share = json.loads(served.request("POST", "/api/shares", {"sessionId": "another"})[2])["token"]
     environment = os.environ | {
         "CODEWRAP_FUZZ_TOKEN": served.token,
