@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from codewrap.config import Gateway
     from codewrap.store.archive import Kept, State
     from codewrap.transport.gateway import Hosted
+    from codewrap.transport.recordings import StoredRecording
 
 # A host that is stopped does not answer, and the others are not to wait for it.
 ASK_WAIT_S = 0.3
@@ -48,11 +49,14 @@ def ls(
     records = SessionStore(files.runtime_directory(here.values)).running()
     server, hosted = _hosted(here, records)
     kept = _kept(here, {record.epoch for record in records}) if everything else []
+    known = {record.epoch for record in records} | {session.epoch for session, _ in kept}
+    stored = _stored(server, known) if everything and server is not None else []
     if as_json:
-        sys.stdout.write(console.json_line(_public(records, kept, server, hosted)))
-    elif records or hosted or kept:
+        sys.stdout.write(console.json_line(_public(records, kept, server, hosted, stored)))
+    elif records or hosted or kept or stored:
         rows = _everything(records, kept) if everything else _running(records)
         rows += [_of_server(session, server, len(rows[0])) for session in hosted if server]
+        rows += _recordings(stored, {row[0] for row in rows})
         _show(rows)
     else:
         console.say("no session runs; start one with: codewrap run -- CMD")
@@ -83,6 +87,17 @@ def _hosted(here: Environment, records: Sequence[SessionRecord]) -> tuple[Gatewa
     return None, []
 
 
+def _stored(server: Gateway, known: set[str]) -> list[StoredRecording]:
+    """The recordings at the server of sessions that are over and not here, the one last heard of first."""
+    from codewrap.cli.stored import listed, state_of
+
+    try:
+        return [each for each in listed(server) if each.epoch not in known and state_of(each) != "running"]
+    except CodewrapError as error:
+        console.say(f"recordings elsewhere are not known: {printable(str(error), 300)}")
+    return []
+
+
 # -- for programs --------------------------------------------------------------------------------------------------
 
 
@@ -91,6 +106,7 @@ def _public(
     kept: Iterable[tuple[Kept, State]],
     server: Gateway | None,
     hosted: Iterable[Hosted],
+    stored: Iterable[StoredRecording],
 ) -> list[dict[str, Any]]:
     now = time.time()
     shown: list[dict[str, Any]] = []
@@ -101,8 +117,10 @@ def _public(
     shown += [session.public(state) | {"server": None} for session, state in kept]
     if server is not None:
         from codewrap.cli.hosted import public
+        from codewrap.cli.stored import public as public_recording
 
         shown += [public(session, server) for session in hosted]
+        shown += [public_recording(each, server) for each in stored]
     return shown
 
 
@@ -148,6 +166,19 @@ def _of_server(session: Hosted, server: Gateway, columns: int) -> tuple[str, ...
         age = console.duration(max(0.0, time.time() - session.opened_at))
         return session.name, "running", age, "gateway", server.url, "", "", owner
     return session.name, "running", began, "", "", owner
+
+
+def _recordings(stored: Iterable[StoredRecording], seen: set[str]) -> list[tuple[str, ...]]:
+    """What they were is sealed: only who opens one learns its command."""
+    from codewrap.cli.stored import state_of
+
+    rows: list[tuple[str, ...]] = []
+    for each in stored:
+        name = f"{each.name}@{each.epoch[:ID_CHARACTERS]}" if each.name in seen else each.name
+        seen.add(each.name)
+        last = console.moment(each.updated_at) + ("" if each.ended else ", seen last")
+        rows.append((name, state_of(each), console.moment(each.opened_at), last, "", f"(of {printable(each.owner, 64)}, stored)"))
+    return rows
 
 
 def _show(rows: Sequence[tuple[str, ...]]) -> None:

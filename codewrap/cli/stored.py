@@ -31,13 +31,15 @@ if TYPE_CHECKING:
     from codewrap.cli.environment import Environment
     from codewrap.transport.recordings import RecordingClient, StoredRecording
 
+# Who lists sessions sees those of this machine all the same, and soon.
+LIST_WAIT_S = 5.0
 # A signature is made for one socket; to learn a channel's key any socket's name will do.
 _NO_SOCKET = "1.1"
 
 
 def listed(server: Gateway, name: str | None = None) -> list[StoredRecording]:
     """Those that our token reaches, of one name or of all, the one last heard of first. Raises AuthError, TransportError."""
-    client = _client(server)
+    client = _client(server, LIST_WAIT_S)
     try:
         return client.all(name)
     finally:
@@ -158,7 +160,7 @@ def _began(pid: int) -> str:
     return hashlib.sha256(process_start(pid).encode()).hexdigest()[:16]
 
 
-def _client(server: Gateway) -> RecordingClient:
-    from codewrap.transport.recordings import RecordingClient
+def _client(server: Gateway, timeout_s: float | None = None) -> RecordingClient:
+    from codewrap.transport.recordings import TIMEOUT_S, RecordingClient
 
-    return RecordingClient(server.url, server.token)
+    return RecordingClient(server.url, server.token, timeout_s=timeout_s or TIMEOUT_S)

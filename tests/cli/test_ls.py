@@ -17,6 +17,7 @@ from codewrap.store.spent import BudgetLeft, Spent, write_spent
 from tests.support import kept
 from tests.support.answering import Answering
 from tests.support.cli import CommandLine
+from tests.support.storing import StoringServer
 from tests.support.web import WebServer, answer
 
 
@@ -245,3 +246,19 @@ def test_completion_says_nothing_where_there_is_nothing_to_read(tmp_path: Path, 
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CODEWRAP_RUNTIME_DIR", str(tmp_path / "file"))
     assert complete_session("") == []
+
+
+def test_recordings_at_the_server_of_sessions_that_are_not_here_are_listed_with_all(codewrap: CommandLine) -> None:
+    with StoringServer(b"") as server:
+        old, again = server.listed[0], "fedcba9876543210"
+        server.listed += [old | {"epoch": again, "ended": False}, old | {"epoch": "0" * 16, "ended": False, "live": True}]
+        settings = {"CODEWRAP_URL": server.url, "CODEWRAP_TOKEN": TOKEN}
+        lines = codewrap("ls", "--all", **settings).out.splitlines()
+        shown = json.loads(codewrap("ls", "--all", "--json", **settings).out)
+        assert codewrap("ls", **settings).out == ""
+    assert [line.split()[:2] for line in lines[1:]] == [["build", "ended"], [f"build@{again[:8]}", "lost"]]
+    assert all("(of alice, stored)" in line for line in lines[1:])
+    assert [(each["name"], each["state"], each["stored"], each["server"]) for each in shown] == [
+        ("build", "ended", True, server.url),
+        ("build", "lost", True, server.url),
+    ]
