@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import signal
 from collections.abc import Iterator
@@ -203,3 +204,42 @@ def test_a_host_that_vanishes_leaves_what_was_stored_and_is_lost(place: Place) -
     shutil.rmtree(place.host.root / "state")
     assert place.viewer.finished("logs", place.name)[1] == b"before\n"
     assert [each["ended"] for each in place.listed()] == [False]
+
+
+def test_two_copies_of_the_server_over_one_directory_are_as_one(tmp_path: Path) -> None:
+    settings = {"AUTH_TOKEN": TOKEN}
+    (tmp_path / "server").mkdir()
+    with Served(tmp_path / "server", settings=settings) as first, Served(tmp_path / "server", settings=settings) as second:
+        place, other = Place(tmp_path / "one", first), Place(tmp_path / "two", second)
+        try:
+            out = place.run_to_its_end("sh", "-c", SCRIPT)[1]
+            other.name = place.name
+            assert other.viewer.finished("logs", place.name)[1] == out
+            assert other.listed() == place.listed()
+            path = f"/api/recordings/{place.name}/{place.listed()[0]['epoch']}"
+            assert second.request("DELETE", path)[0] == 200
+            assert place.listed() == []
+            assert first.request("GET", path)[0] == 404
+        finally:
+            for machine in (*place.machines, *other.machines):
+                machine.close()
+
+
+def test_while_the_servers_disk_is_full_the_command_goes_on_and_later_all_of_it_is_stored(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    log = tmp_path / "log"
+    with Served(tmp_path / "server", settings={"AUTH_TOKEN": TOKEN}, log=log) as served:
+        place = Place(tmp_path, served)
+        try:
+            resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
+            host = place.host.run_piped("--name", place.name, "sh", "-c", "head -c 900000 /dev/urandom; read line; echo end")
+            eventually(lambda: "a recording cannot be stored: File too large" in log.read_text(), "the disk refuses")
+            resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            host.send(b"\n")
+            assert host.status() == 0
+            eventually(place.host.is_over, "nothing of the session is left running")
+            shutil.rmtree(place.host.root / "state")
+            assert place.viewer.finished("logs", place.name)[1] == host.out.everything()
+        finally:
+            for machine in place.machines:
+                machine.close()
