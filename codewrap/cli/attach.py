@@ -132,7 +132,7 @@ class Attachment:
             gc.freeze()  # what is here now stays: the collector need not look at it with every keystroke
             session = ViewerSession(plan, parts.subscriber, mailbox, parts.send_over_http, lane=self._lane())
             departure = session.run(terminal, self._stdin_fd(terminal is not None))
-        if departure.status == EXIT_NOT_ATTACHED and (status := self._show_ended()) is not None:
+        if departure.absent and (status := self._show_ended()) is not None:
             return status
         self._say(departure.text)
         if departure.status == EXIT_NOT_ATTACHED and self._options.quiet:

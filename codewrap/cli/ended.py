@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codewrap.cli import console, stored
 from codewrap.cli.recordings import Recording
-from codewrap.errors import EXIT_LOST, CodewrapError, SessionNotFound
+from codewrap.errors import EXIT_LOST, AuthError, CodewrapError, SessionNotFound, TransportError
 from codewrap.protocol.asciicast import Code
 from codewrap.store.archive import Fate, State
 from codewrap.store.recording import Account, Written
@@ -32,7 +32,7 @@ def show(to: Destination, *, quiet: bool) -> int | None:
             _show_screen(recording)
         else:
             _write_all(recording)
-    except (SessionNotFound, BrokenPipeError):
+    except (SessionNotFound, AuthError, TransportError, BrokenPipeError):
         return None
     except CodewrapError as error:
         console.say(str(error))

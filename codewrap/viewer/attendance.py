@@ -24,6 +24,8 @@ class Departure:
 
     status: int
     text: str
+    absent: bool = False
+    """Nobody runs it now."""
 
 
 class Attendance:
@@ -81,7 +83,8 @@ class Attendance:
                 advice = "what comes from this server does not answer: it may be a recording of an earlier session"
             elif self._hosts and self._encrypted:
                 advice = "it has another master key than this viewer, or was started with --no-encrypt"
-            return Departure(EXIT_NOT_ATTACHED, f"no answer from session {self._session}: {advice}")
+            text = f"no answer from session {self._session}: {advice}"
+            return Departure(EXIT_NOT_ATTACHED, text, absent=not self._hosts)
         if self._link.host_away_s(now_s) > HOST_GONE_S:
             return Departure(EXIT_LOST, f"session {self._session} is lost: its host is gone")
         return None

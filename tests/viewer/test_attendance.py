@@ -36,6 +36,7 @@ def test_where_nobody_runs_it_the_wait_is_short() -> None:
     assert departure is not None
     assert departure.status == EXIT_NOT_ATTACHED
     assert "nobody runs it" in departure.text
+    assert departure.absent
 
 
 def test_a_host_that_is_there_and_cannot_be_read_has_perhaps_another_key() -> None:
@@ -43,6 +44,9 @@ def test_a_host_that_is_there_and_cannot_be_read_has_perhaps_another_key() -> No
         room = Room(encrypted=encrypted)
         room.seen.ready([HOST], 1.0)
         assert room.seen.verdict(1.0 + NO_ANSWER_S) is None
+        departure = room.seen.verdict(1.1 + NO_ANSWER_S)
+        assert departure is not None
+        assert not departure.absent
         assert advice in room.why_given_up(1.1 + NO_ANSWER_S)
 
 
