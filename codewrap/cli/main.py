@@ -55,6 +55,7 @@ COMMANDS = {
     "logs": CommandSource("codewrap.cli.logs", "logs", _HELP),
     "replay": CommandSource("codewrap.cli.replay", "replay", _HELP),
     "export": CommandSource("codewrap.cli.export", "export", _HELP),
+    "search": CommandSource("codewrap.cli.search", "search", _HELP),
     "doctor": CommandSource("codewrap.cli.doctor", "doctor", _HELP),
     "audit verify": CommandSource("codewrap.cli.audit", "verify", _HELP),
     "audit show": CommandSource("codewrap.cli.audit", "show", _HELP),

@@ -13,6 +13,7 @@ from codewrap.cli import console, environment
 from codewrap.cli.kept import archive, how
 from codewrap.errors import ConfigError
 from codewrap.store.archive import Archive, Kept, Policy
+from codewrap.store.retrieval import forget
 
 
 def prune(
@@ -55,6 +56,7 @@ def _list(doomed: list[Kept]) -> None:
 def _delete(place: Archive, policy: Policy) -> None:
     sizes = {kept.directory: kept.size_bytes() for kept in place.doomed(policy, time.time())}
     gone = place.prune(policy, time.time())
+    forget(gone)
     total = sum(sizes.get(kept.directory, 0) for kept in gone)
     console.say(f"{_sessions(len(gone))} deleted ({console.amount(total)})")
 

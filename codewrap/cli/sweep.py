@@ -45,12 +45,13 @@ def start_if_due(directory: Path, age_s: int | None, most_bytes: int | None, env
 def main() -> None:
     """The process."""
     from codewrap.store.archive import Archive, Policy
+    from codewrap.store.retrieval import forget
 
     directory, age_s, most_bytes = sys.argv[1:]
     os.nice(10)
     with contextlib.suppress(StoreError):
         policy = Policy(*(None if limit == _NO_LIMIT else int(limit) for limit in (age_s, most_bytes)))
-        Archive(Path(directory)).clean_up(policy, time.time())
+        forget(Archive(Path(directory)).clean_up(policy, time.time()))
 
 
 if __name__ == "__main__":

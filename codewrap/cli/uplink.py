@@ -287,10 +287,14 @@ class Uplink:
             sessionlog.delete(self._directory)
         else:
             _delete_if_empty(self._directory / ERROR_LOG)
+        from codewrap.store import retrieval  # nobody waits for it any more
+
         with contextlib.suppress(CodewrapError):
             # 0: this session was not to be kept. That says nothing of those that were.
             policy = Policy(self._configuration["keep_s"] or None, self._configuration["keep_bytes"])
-            Archive(self._directory.parent).clean_up(policy, time.time())
+            retrieval.forget(Archive(self._directory.parent).clean_up(policy, time.time()))
+        with contextlib.suppress(CodewrapError):
+            retrieval.remember(self._directory)
 
 
 def attendance(configuration: dict[str, Any], host: HostSocket) -> tuple[Attendant, Courier]:
