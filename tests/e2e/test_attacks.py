@@ -21,7 +21,7 @@ import pytest
 from codewrap.cli.connections import Access, direct_host
 from codewrap.config import load
 from codewrap.protocol import channels, frames, sealing
-from codewrap.protocol.frames import Beat, Ended, HostFrame, Output, Screen
+from codewrap.protocol.frames import Beat, Ended, HostFrame, Output, Screen, Sync
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.pacing import MAX_BATCH
 from codewrap.protocol.queries import find_queries
@@ -145,13 +145,18 @@ class MadeUpHost:
         self._parts = direct_host(Access.to_broker(broker), "nobody", self._deliver)
         self._channel = channels.output_channel(name, encrypted=True)
         self.offset = 0
+        self.challenge = ""
+        """Of who asked last."""
         self._wanted = threading.Event()
         self._parts.subscriber.subscribe(channels.presence_channel(name))
         self._parts.subscriber.start()
 
     def _deliver(self, event: SubscriberEvent) -> None:
         if isinstance(event, Received) and event.name in (channels.EVENT_SYNC, channels.EVENT_CLIENT_SYNC):
-            self._wanted.set()
+            asked = frames.decode_viewer(event.data)
+            if isinstance(asked, Sync) and asked.challenge:
+                self.challenge = asked.challenge
+                self._wanted.set()
 
     def wait_to_be_asked(self) -> None:
         """Somebody has come."""
@@ -194,7 +199,7 @@ def joined(relay: Relay, host: MadeUpHost, *options: str, drawn: bytes = b"stand
     """A viewer on a terminal that shows a first screen."""
     viewer = relay.viewer.attach(relay.name, *options)
     host.wait_to_be_asked()
-    host.say(Screen("attacker", host.offset, STANDARD, drawn))
+    host.say(Screen("attacker", host.offset, STANDARD, drawn, answers=(host.challenge,)))
     viewer.expect(b"standing")
     return viewer
 
