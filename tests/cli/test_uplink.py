@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from codewrap.cli.connections import Access, direct_viewer
+from codewrap.cli.connections import Access, ViewerName, direct_viewer
 from codewrap.cli.uplink import _access, secrets_of
 from codewrap.protocol import channels, frames, grants, sealing
 from codewrap.protocol.frames import Ended, Input, Screen
@@ -99,7 +99,7 @@ def test_a_viewer_sees_types_and_hears_the_end_and_the_log_goes_with_the_session
     host.log.append(b"hello", "stdout", 0.1)
     host.hears(Kind.ARM)
     heard = Deliveries()
-    parts = direct_viewer(Access.to_hub(host.hub), "bob", "writer", heard)
+    parts = direct_viewer(Access.to_hub(host.hub), ViewerName("bob", "writer", "c"), heard)
     output, presence = channels.output_channel("s", encrypted=True), channels.presence_channel("s")
     for channel in (output, presence):
         parts.subscriber.subscribe(channel)
