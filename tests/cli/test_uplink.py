@@ -70,6 +70,7 @@ class Host:
             "kept": True,
             "keep_s": None,
             "keep_bytes": None,
+            "record_file": None,
         } | changes
         self.says(Message(Kind.CONFIGURE, body=json.dumps(configuration).encode()))
 
@@ -107,7 +108,7 @@ def test_a_viewer_sees_types_and_hears_the_end_and_the_log_stays(host: Host) -> 
     host.log.append(b"hello", "stdout", 0.1)
     host.hears(Kind.ARM)
     heard = Deliveries()
-    parts = direct_viewer(Access.to_hub(host.hub), ViewerName("bob", "writer", ""), heard)
+    parts = direct_viewer(Access.to_hub(host.hub), ViewerName("bob", "writer", "c"), heard)
     output, presence = channels.output_channel("s", encrypted=True), channels.presence_channel("s")
     for channel in (output, presence):
         parts.subscriber.subscribe(channel)

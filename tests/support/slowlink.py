@@ -11,6 +11,7 @@ from typing import Any, Self
 
 START_TIMEOUT_S = 10.0
 _BLOCK = 65_536
+_ROUNDS_TO_ACCEPT = 10  # turns of the event loop; asyncio takes three from the accepted socket to its callback
 
 
 class SlowLink:
@@ -24,8 +25,11 @@ class SlowLink:
         self._target = port
         self._delay_s = delay_s
         self._loop = asyncio.new_event_loop()
-        self._open: asyncio.Event | None = None
+        self._open = asyncio.Event()
+        self._ending = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._joining = 0  # connections accepted here that have none onward yet
         self._listening = threading.Event()
         self._thread = threading.Thread(target=self._run, name="slow link", daemon=True)
         self._thread.start()
@@ -44,40 +48,49 @@ class SlowLink:
         self._target = port
 
     def close(self) -> None:
-        """Hang up."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """Hang up; when this returns, no task and no connection of it is left."""
+        self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join(START_TIMEOUT_S)
+        assert not self._thread.is_alive(), "the slow link does not end"
 
     def _tell(self, what: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(what, self._loop).result(START_TIMEOUT_S)
 
     async def _set_open(self, is_open: bool) -> None:
-        assert self._open is not None
         if is_open:
             self._open.set()
         else:
             self._open.clear()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(self._listen())
-        self._loop.run_forever()
-        server.close()
-        for task in self._tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
 
-    async def _listen(self) -> asyncio.Server:
-        self._open = asyncio.Event()
+    async def _serve(self) -> None:
         self._open.set()
         server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
         self.port = int(server.sockets[0].getsockname()[1])
         self._listening.set()
-        return server
+        await self._ending.wait()
+        for listening in server.sockets:  # asyncio forgets a socket that it accepted just before its server closed
+            self._loop.remove_reader(listening.fileno())
+        for _ in range(_ROUNDS_TO_ACCEPT):  # what was being accepted has no task of ours yet
+            await asyncio.sleep(0)
+        while self._joining:  # asyncio forgets to close a socket whose connecting is cancelled
+            await asyncio.sleep(0)
+        server.close()
+        while rest := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        self._joining += 1
         task = asyncio.create_task(self._joined(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -88,6 +101,9 @@ class SlowLink:
         except OSError:
             writer.close()
             return
+        finally:
+            self._joining -= 1
+        self._writers.add(onward)
         try:
             await asyncio.gather(self._pump(reader, onward), self._pump(there, writer))
         finally:
@@ -98,17 +114,18 @@ class SlowLink:
         """One direction: one takes what comes and says when it is due, one writes it then."""
         due: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         taker = asyncio.create_task(self._take(reader, due))
-        assert self._open is not None
-        with contextlib.suppress(OSError):
-            while True:
-                at_s, data = await due.get()
-                await asyncio.sleep(max(0.0, at_s - self._loop.time()))
-                await self._open.wait()
-                if not data:
-                    break
-                writer.write(data)
-                await writer.drain()
-        taker.cancel()
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    at_s, data = await due.get()
+                    await asyncio.sleep(max(0.0, at_s - self._loop.time()))
+                    await self._open.wait()
+                    if not data:
+                        break
+                    writer.write(data)
+                    await writer.drain()
+        finally:
+            taker.cancel()
         with contextlib.suppress(OSError, RuntimeError):
             writer.write_eof()
 
