@@ -5,7 +5,8 @@ CodewrapError
 ├── CommandError
 │   ├── CommandNotFound      nothing of that name to run (127)
 │   ├── CommandNotExecutable it is there but cannot be executed (126)
-│   └── NotStarted           no session was made for it
+│   ├── NotStarted           no session was made for it
+│   └── NoRoom               the system makes no process, or no terminal, for it
 ├── SessionError
 │   ├── SessionNotFound      no such session can be reached (255)
 │   ├── SessionNameTaken     a running session has this name
@@ -91,6 +92,17 @@ class NotStarted(CommandError):
 
     def __str__(self) -> str:
         return f"{self.command}: not started: {self.reason}"
+
+
+class NoRoom(CommandError):
+    """The system has no process or terminal left for it, whatever it is."""
+
+    def __init__(self, command: str, refused: OSError) -> None:
+        super().__init__(command, (refused.strerror or "the system refuses").lower())
+        self.number = refused.errno
+
+    def __str__(self) -> str:
+        return f"{self.command}: cannot be started: {self.reason} (the limits of processes and files: ulimit -a)"
 
 
 class SessionError(CodewrapError):

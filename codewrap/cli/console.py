@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -11,9 +12,12 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from codewrap.errors import EXIT_USAGE, CodewrapError
+from codewrap.errors import EXIT_FAILED, EXIT_USAGE, CodewrapError
 from codewrap.protocol.channels import printable
 
+# What the system says when there is no more of something: nothing of ours is wrong then.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_SCARCE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 
 
@@ -68,6 +72,20 @@ def broken(error: Exception) -> None:
     """One line for an error that is ours. Its text is not shown: it may hold anything."""
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(f"codewrap: an error of ours: {type(error).__name__} (CODEWRAP_DEBUG=1 shows more)\n")
+
+
+def refused(error: OSError) -> int:
+    """One line for what the system refuses; returns the exit status to leave with. Anything else is `broken`."""
+    if error.errno in _FULL:
+        problem = "what is to be shown cannot be written"
+    elif error.errno in _SCARCE:
+        problem = "the system has no more to give"
+    else:
+        broken(error)
+        return EXIT_FAILED
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"codewrap: {problem}: {os.strerror(error.errno)}\n")
+    return EXIT_FAILED
 
 
 def amount(size: int) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from codewrap.cli import console
-from codewrap.errors import EXIT_FAILED
+from codewrap.errors import EXIT_FAILED, NoRoom
 from codewrap.host.session import flush_standard_streams
 from codewrap.store.files import create_private
 
@@ -56,12 +56,17 @@ class Caller:
 def in_background(work: Callable[[Caller], int]) -> int:
     """Do ``work`` in a process that outlives us; it calls `Caller.let_go` when we may leave. Returns twice.
 
-    Here: 0 when that was called, else the other process's exit status. There: what ``work`` returns.
+    Here: 0 when that was called, else the other process's exit status. There: what ``work`` returns. Raises NoRoom.
     """
     flush_standard_streams()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take the status from us
     reads, writes = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        os.close(reads)
+        os.close(writes)
+        raise NoRoom("the session", error) from error
     if pid == 0:
         stand_alone(writes)
         return work(Caller(writes))
@@ -112,6 +117,7 @@ def _status(pid: int, reads: int) -> int:
     except KeyboardInterrupt:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGHUP)  # nobody wants it any more; from a session that is up already it gets to the command
+        os.read(reads, 1)  # until then it removes what there is of it
         raise
     if code >= 0:
         return code

@@ -7,14 +7,20 @@ time before the child starts. `LazyCommands` switches the collector on again onc
 from __future__ import annotations
 
 import gc
+import sys
 
 from codewrap.cli.arguments import conceal
 
 
 def main() -> None:
     """As `main.main`."""
-    conceal()
-    gc.disable()
-    from codewrap.cli.main import main as command_line
+    try:
+        conceal()
+        gc.disable()
+        from codewrap.cli.main import main as command_line
 
-    command_line()
+        command_line()
+    except KeyboardInterrupt:  # while it was being imported: nothing has begun
+        from codewrap.errors import EXIT_INTERRUPTED
+
+        sys.exit(EXIT_INTERRUPTED)

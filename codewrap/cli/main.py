@@ -158,6 +158,10 @@ def main() -> None:
         status = console.misused(error.format_message(), getattr(error.ctx, "command_path", "codewrap"))
     except (KeyboardInterrupt, typer.Abort):
         status = EXIT_INTERRUPTED
+    except OSError as error:
+        if "CODEWRAP_DEBUG" in os.environ:
+            raise
+        status = console.refused(error)
     except Exception as error:
         if "CODEWRAP_DEBUG" in os.environ:
             raise

@@ -17,13 +17,14 @@ import typer
 
 from codewrap import config
 from codewrap.cli import console, detach, environment, names, nesting
+from codewrap.cli.beginning import Beginning
 from codewrap.cli.environment import Environment
 from codewrap.cli.keeping import Keeping
 from codewrap.cli.notifying import Notifying, read_targets
 from codewrap.cli.recordfile import RecordFile
 from codewrap.cli.runlines import RunLines
 from codewrap.config import Budget, Mode, Settings
-from codewrap.errors import CodewrapError, ConfigError, SessionNameTaken, StoreError
+from codewrap.errors import ConfigError, SessionNameTaken, StoreError
 from codewrap.host.inputaudit import InputAudit
 from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLaunch, UplinkLink, uplink_command
@@ -186,6 +187,7 @@ class Run:
         self._lines = RunLines(options, settings, outer)
         self._size = self._initial_size()
         self._lane_name = ""
+        self._beginning = Beginning()
         store = options.store and options.encrypt and settings.mode is Mode.GATEWAY
         self._keeping = Keeping(here.values, record=options.record, store=store)
         self._check_encryption()
@@ -199,6 +201,7 @@ class Run:
     def _begin(self, caller: detach.Caller | None = None) -> int:
         started_s = time.monotonic()
         with contextlib.ExitStack() as stack:
+            stack.enter_context(self._beginning)
             self._options.recording.create()
             stack.callback(self._options.recording.discard)
             try:
@@ -214,6 +217,7 @@ class Run:
 
     def _run_unwatched(self, error: StoreError, caller: detach.Caller | None) -> int:
         environ = config.child_environment(self._here.original)
+        self._beginning.forget()
         self._options.recording.discard()
         if caller is None:
             console.say(f"this cannot be watched: {error}; it runs all the same")
@@ -230,12 +234,8 @@ class Run:
         log, store, record = prepared
         flush_standard_streams()
         with SignalWakeup(SIGNALS) as wakeup:
-            try:
-                child = self._start_child()
-            except CodewrapError:
-                store.remove(record.name, record.epoch)
-                sessionlog.delete(log.directory)
-                raise
+            child = self._start_child()
+            self._beginning.begun()
             self._lines.begin(record, stored=self._keeping.stored)
             if caller is not None:
                 caller.let_go(log.directory / HOST_LOG)
@@ -279,11 +279,7 @@ class Run:
         logs = files.private_directory(files.state_directory(self._here.values) / "sessions")
         store = SessionStore(runtime)
         record = self._take_name(store, logs, hub)
-        try:
-            log = sessionlog.LogWriter(Path(record.log_directory), started_s)
-        except StoreError:
-            store.remove(record.name, record.epoch)
-            raise
+        log = sessionlog.LogWriter(Path(record.log_directory), started_s)
         log.resized(self._size, started_s)
         self._keeping.begin(record, pty=self._on_pty, size=self._size)
         return log, store, record
@@ -291,6 +287,7 @@ class Run:
     def _take_name(self, store: SessionStore, logs: Path, hub: socket.socket | None) -> SessionRecord:
         while True:
             record = self._record(logs / f"{self._name}-{self._epoch}", hub)
+            self._beginning.made(store, record)
             try:
                 store.create(record)
             except SessionNameTaken:
@@ -371,7 +368,7 @@ class Run:
             "hub": record.hub,
             "broker": broker_values(self._settings) if self._settings.mode is Mode.DIRECT else None,
             "gateway": gateway_values(self._settings) if self._settings.mode is Mode.GATEWAY else None,
-            "notify": self._options.notifying.plan() if self._options.notifying else None,
+            "notify": self._options.notifying.plan(answers=not record.read_only) if self._options.notifying else None,
             **self._keeping.plan(),
             **self._options.recording.plan(),
             "command": record.command,

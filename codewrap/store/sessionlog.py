@@ -9,9 +9,11 @@ A machine that lost its power may leave anything at the end of both: a line that
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,10 +137,9 @@ class LogReader:
     def __init__(self, directory: Path, keep_bytes: int = KEEP_BYTES) -> None:
         self.directory = directory
         self._keep_bytes = keep_bytes
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            self._output = os.open(directory / _OUTPUT, flags)
-            self._timeline = _second(self._output, lambda: os.open(directory / _TIMELINE, flags))
+            self._output = _open_file(directory / _OUTPUT)
+            self._timeline = _second(self._output, lambda: _open_file(directory / _TIMELINE))
         except OSError as error:
             raise StoreError(str(directory), f"the session log cannot be read: {error.strerror}") from error
         self._timeline_position = 0
@@ -206,6 +207,15 @@ def delete(directory: Path) -> None:
     import shutil
 
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def _open_file(path: Path) -> int:
+    """To read what is a file, and nothing else: a pipe would be waited for. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, f"{path.name} is no file")
+    return fd
 
 
 def _second(first_fd: int, open_second: Callable[[], int]) -> int:

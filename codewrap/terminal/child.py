@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from codewrap.errors import CommandError, CommandNotExecutable, CommandNotFound
+from codewrap.errors import CommandError, CommandNotExecutable, CommandNotFound, NoRoom
 from codewrap.protocol.geometry import Size
 
 # Python ignores these at start-up; a command must find them as it would have without us.
@@ -176,8 +176,11 @@ class PtyOptions:
 
 
 def start_on_pty(command: Sequence[str], environ: Mapping[str, str], options: PtyOptions) -> Child:
-    """Start ``command`` on a new PTY. Raises CommandNotFound or CommandNotExecutable, and nothing runs then."""
-    master, slave = os.openpty()
+    """Start ``command`` on a new PTY. Raises CommandNotFound, CommandNotExecutable or NoRoom, and nothing runs then."""
+    try:
+        master, slave = os.openpty()
+    except OSError as error:
+        raise NoRoom(command[0], error) from error
     if options.attributes is not None:
         with contextlib.suppress(termios.error):
             termios.tcsetattr(slave, termios.TCSANOW, options.attributes)  # type: ignore[arg-type]
@@ -272,7 +275,7 @@ class _Launch:
         """Fork the monitor, which forks the command; returns command pid, monitor pid and the status pipe."""
         status_read, status_write = os.pipe()
         result_read, result_write = os.pipe()
-        monitor = os.fork()
+        monitor = self._fork(status_read, status_write, result_read, result_write)
         if monitor == 0:
             _Monitor(self, status_write, result_write).run()
         os.close(status_write)
@@ -307,7 +310,7 @@ class _Launch:
 
     def _fork_command(self, prepare: object) -> int:
         error_read, error_write = os.pipe()
-        pid = os.fork()
+        pid = self._fork(error_read, error_write)
         if pid == 0:
             self._exec(prepare, error_write)
         os.close(error_write)
@@ -316,6 +319,14 @@ class _Launch:
             os.waitpid(pid, 0)
             raise _exec_error(self._command[0], struct.unpack("=i", report)[0])
         return pid
+
+    def _fork(self, *pipes: int) -> int:
+        try:
+            return os.fork()
+        except OSError as error:
+            for fd in pipes:
+                _closed(fd)
+            raise NoRoom(self._command[0], error) from error
 
     def _exec(self, prepare: object, error_fd: int) -> NoReturn:
         number = errno.EIO
@@ -370,6 +381,8 @@ class _Monitor:
             number = errno.ENOENT
         except CommandNotExecutable as error:
             number = int(error.args[2]) if len(error.args) > 2 else errno.EACCES
+        except NoRoom as error:
+            number = error.number or errno.EIO
         except OSError as error:
             number = error.errno or errno.EIO
         if not ignored_hangup:
@@ -403,6 +416,8 @@ class _Monitor:
 def _exec_error(command: str, number: int) -> CommandError:
     if number in {errno.ENOENT, errno.ENOTDIR}:
         return CommandNotFound(command)
+    if number in {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}:
+        return NoRoom(command, OSError(number, os.strerror(number)))
     error = CommandNotExecutable(command, os.strerror(number).lower() if number > 0 else "it could not be started")
     error.args = (*error.args, number)
     return error

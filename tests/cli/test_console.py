@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -26,6 +27,19 @@ def test_an_error_is_one_line_whatever_is_in_it(capfd: pytest.CaptureFixture[str
         "codewrap: evil\\x1b[2J\\nname: command not found",
         "codewrap: SETTING: is wrong (do this)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "what is to be shown cannot be written: No space left on device"),
+        (errno.EAGAIN, "the system has no more to give: Resource temporarily unavailable"),
+        (errno.ENOENT, "an error of ours: FileNotFoundError (CODEWRAP_DEBUG=1 shows more)"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(number: int, said: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert console.refused(OSError(number, "anything")) == 125
+    assert capfd.readouterr().err == f"codewrap: {said}\n"
 
 
 def test_json_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:

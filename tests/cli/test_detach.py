@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from codewrap.cli import detach
+from codewrap.errors import NoRoom
 from tests.support.ptydriver import eventually
 
 DEADLINE_S = 30
@@ -98,6 +100,15 @@ Path(sys.argv[1]).open("rb").readline()
         caller.send_signal(signal.SIGINT)
         assert caller.stdout.read() == b"hung up\n"
         assert caller.wait(DEADLINE_S) == -signal.SIGINT
+
+
+def test_a_system_without_room_for_another_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", refuse)
+    with pytest.raises(NoRoom, match="the session: cannot be started: resource temporarily unavailable"):
+        detach.in_background(lambda _: 0)
 
 
 def test_what_goes_on_leads_a_session_without_a_terminal_and_holds_and_ignores_nothing(tmp_path: Path) -> None:

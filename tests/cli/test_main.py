@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -140,6 +142,27 @@ def test_an_error_of_ours_is_one_line_and_the_rest_on_request(codewrap: CommandL
     assert (done.status, done.out) == (125, "")
     assert done.err == "codewrap: an error of ours: RuntimeError (CODEWRAP_DEBUG=1 shows more)\n"
     assert "Traceback" in codewrap("run", "true", CODEWRAP_DEBUG="1", **path).err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["ls", "--all"], ["run", "-dq", "--", "true"]])
+def test_output_that_cannot_be_written_is_at_most_one_line(codewrap: CommandLine, words: list[str]) -> None:
+    codewrap("run", "true")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "codewrap.cli.main", *words],
+            env=codewrap.environ,
+            cwd=codewrap.directory,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    if words[0] == "run":  # it runs all the same
+        assert (done.returncode, done.stderr) == (0, "")
+    else:
+        assert done.returncode == 125
+        assert done.stderr == "codewrap: what is to be shown cannot be written: No space left on device\n"
 
 
 def test_an_env_file_that_cannot_be_read_is_one_line(codewrap: CommandLine) -> None:

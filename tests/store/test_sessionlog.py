@@ -101,6 +101,15 @@ def test_a_log_that_is_not_there_is_told(tmp_path: Path) -> None:
         LogReader(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["output", "timeline"])
+def test_what_is_no_file_is_neither_read_nor_waited_for(name: str, tmp_path: Path) -> None:
+    LogWriter(tmp_path / "log", 0.0).close()
+    (tmp_path / "log" / name).unlink()
+    os.mkfifo(tmp_path / "log" / name)
+    with pytest.raises(StoreError, match=f"{name} is no file"):
+        LogReader(tmp_path / "log")
+
+
 def open_descriptors() -> set[int]:
     found = set()
     for fd in range(256):

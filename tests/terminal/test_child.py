@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from codewrap.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, CommandError, CommandNotExecutable, CommandNotFound
+from codewrap.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, CommandError, CommandNotExecutable, CommandNotFound, NoRoom
 from codewrap.protocol.geometry import Size
 from codewrap.terminal.child import (
     Child,
@@ -170,6 +170,26 @@ def test_a_command_that_cannot_be_started_is_told_and_leaves_nothing(
     assert caught.value.exit_status == (EXIT_NOT_FOUND if kind is CommandNotFound else EXIT_NOT_EXECUTABLE)
     assert open_descriptors() == descriptors
     assert psutil.Process().children() == processes
+
+
+def refuse() -> int:
+    """As fork(2) and openpty(3) where a limit is reached."""
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def test_a_system_without_room_for_another_process_is_told(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    gc.collect()
+    descriptors = open_descriptors()
+    monkeypatch.setattr(os, "fork", refuse)
+    with pytest.raises(NoRoom, match="true: cannot be started: resource temporarily unavailable"):
+        start(["true"])
+    assert open_descriptors() == descriptors
+
+
+def test_a_system_without_room_for_another_terminal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "openpty", refuse)
+    with pytest.raises(NoRoom, match="true: cannot be started"):
+        leader(["true"])
 
 
 def test_commands_are_looked_for_on_their_own_path(tmp_path: Path, keep: Callable[[Child], Child]) -> None:
