@@ -21,7 +21,7 @@ from codewrap.server.openapi import document
 ROOT = Path(__file__).resolve().parent.parent
 SETTING = re.compile(r"\b(?:(?:SOKETI?|PUSHER|CODEWRAP)_[A-Z0-9_]+|AUTH_TOKEN)\b")
 # Named like settings, and none of codewrap's: settings of Soketi itself, and what the command is told.
-NOT_OURS = re.compile(r"SOKETI_DEFAULT_APP\w*|SOKETI_EVENT_\w+|CODEWRAP_(?:SESSION|EVENT|TEXT|ATTACH)")
+NOT_OURS = re.compile(r"SOKETI_DEFAULT_APP\w*|SOKETI_EVENT_\w+|CODEWRAP_(?:SESSION|EVENT|TEXT|ATTACH|ANSWER_URL)")
 # Never from a setting file: it names that file.
 MACHINE_PATHS = re.compile("|".join(("/" + "work/", "/" + "home/[a-z]", "/" + "root/", "/" + "Users/")))
 

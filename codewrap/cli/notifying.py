@@ -24,9 +24,9 @@ class Notifying:
     targets: tuple[dict[str, Any], ...] = field(repr=False)
     secret: str | None = field(default=None, repr=False)
 
-    def plan(self) -> dict[str, Any]:
-        """As `uplink/tellers.py` takes it."""
-        return {"targets": list(self.targets), "secret": self.secret}
+    def plan(self, *, answers: bool) -> dict[str, Any]:
+        """As `uplink/tellers.py` takes it. ``answers``: who is told of a prompt may answer it, where a server can pass that on."""
+        return {"targets": list(self.targets), "secret": self.secret, "answers": answers}
 
 
 def read_targets(options: Sequence[str], values: Mapping[str, str]) -> Notifying | None:

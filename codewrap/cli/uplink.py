@@ -14,6 +14,7 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from codewrap.redaction import redact_all
 from codewrap.store import sessionlog
 from codewrap.store.archive import Archive, Policy
 from codewrap.transport.base import AppCredentials, Deliver, Endpoint
+from codewrap.uplink.answerlinks import AnswerLinks
 from codewrap.uplink.attendant import Attendant, OverhearingScreen, Senses
 from codewrap.uplink.composer import SCROLLBACK_LINES, Composer, ScreenState
 from codewrap.uplink.courier import Courier
@@ -41,6 +43,7 @@ from codewrap.uplink.heartbeat import Heartbeat
 from codewrap.uplink.hostsocket import HostSocket
 from codewrap.uplink.inputpath import UplinkPlan
 from codewrap.uplink.notifier import Notifier
+from codewrap.uplink.occurrence import Occurrence
 from codewrap.uplink.quickpath import QuickPath
 from codewrap.uplink.scribe import Scribe
 from codewrap.uplink.session import UplinkSession
@@ -118,7 +121,7 @@ class Uplink:
         keep, host = configuration["kept"], configuration["host"]
         self._scribe = Scribe(self._directory, host, keep=keep, open_cast=wanted, failed=self._notice)
         self._follower = LogFollower(sessionlog.LogReader(self._directory))
-        self._attendant, self._courier = attendance(configuration, self._host)
+        self._attendant, self._farewells = attendance(configuration, self._host)
         self._hub: HubServer | None = None
         self._ended_s: float | None = None  # known before the server was reached
 
@@ -167,7 +170,7 @@ class Uplink:
         if self._hub is not None:
             self._hub.stop()
         self._tidy_up(finished=parts is None or session.over)
-        self._courier.close()
+        self._farewells.close()
 
     def _quick_path(self, plan: UplinkPlan, parts: HostParts) -> QuickPath | None:
         """None where publishing is as quick (the embedded hub), and where events are counted: what goes so goes twice."""
@@ -297,20 +300,30 @@ class Uplink:
             retrieval.remember(self._directory)
 
 
-def attendance(configuration: dict[str, Any], host: HostSocket) -> tuple[Attendant, Courier]:
-    """Who minds what the command does, and who brings word of it."""
-    courier, notifier, calls = Courier((), lambda _: None), None, False
+def attendance(configuration: dict[str, Any], host: HostSocket) -> tuple[Attendant, contextlib.ExitStack]:
+    """Who minds what the command does, and the end of who brings word of it."""
+    farewells, notifier, calls, senses = contextlib.ExitStack(), None, False, Senses(host.send)
     if wanted := configuration.get("notify"):
         from codewrap.uplink.tellers import targets
 
-        def failed(reason: str) -> None:
-            logging.warning("no notification: %s", reason)
-            host.send(Message(Kind.NOTICE, {"text": f"no notification: {reason}"}))
+        def failed(what: str, reason: str) -> None:
+            logging.warning("%s: %s", what, reason)
+            host.send(Message(Kind.NOTICE, {"text": f"{what}: {reason}"}))
 
-        courier = Courier(targets(wanted["targets"], wanted["secret"]), failed)
-        notifier = Notifier(configuration["session"], configuration["epoch"], courier.tell, time.time)
+        courier = Courier(targets(wanted["targets"], wanted["secret"]), functools.partial(failed, "no notification"))
+        farewells.callback(courier.close)
+        tell: Callable[[Occurrence], object] = courier.tell
+        if configuration["mode"] == "gateway" and wanted["answers"]:
+            from codewrap.cli.answerdesk import AnswerDesk
+
+            gateway = Gateway(**configuration["gateway"])
+            server = AnswerDesk(gateway, configuration["session"], configuration["epoch"])
+            links = AnswerLinks(server, tell, functools.partial(failed, "no answer link"))
+            farewells.callback(links.close)
+            tell, senses = links.tell, Senses(host.send, answered=links.report)
+        notifier = Notifier(configuration["session"], configuration["epoch"], tell, time.time)
         calls = any(target["kind"] == "desktop" for target in wanted["targets"])
-    return Attendant(Path(configuration["log_directory"]), Senses(host.send), notifier, calls=calls), courier
+    return Attendant(Path(configuration["log_directory"]), senses, notifier, calls=calls), farewells
 
 
 def _delete_if_empty(path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from codewrap.host.inputs import PendingInput
-from codewrap.protocol.admission import HERE, Admission, Decision
+from codewrap.protocol.admission import HERE, Admission, Decision, Share
 
 MAX_CLOSED = 1000  # of one user
 MAX_CLOSED_USERS = 1000
@@ -103,6 +103,23 @@ class Door:
         self._close(user, writer)
         self._say(reason, user, writer)
         return False
+
+    def answered(self, link: str, data: bytes, why: str) -> bool:
+        """An answer by way of a link that the session's own host had made: by their leave, while they may type themselves.
+
+        ``why`` it comes too late, "" where it does not. True when it is to be written.
+        """
+        if not why and not self.admits(self.admission.own_user or HERE):
+            why = "nobody may type" if self.admission.share is Share.VIEW else "revoked"
+        if not why:
+            self._inputs.put_local(data)
+        if self._audit is not None:
+            known = {"writer": "", "user": f"link:{link}", "role": "answer"}
+            if why:
+                self._audit.refused(**known, offset=0, size=len(data), why=why)
+            else:
+                self._audit.accepted(**known, offset=0, size=len(data))
+        return not why
 
     def admits(self, user: str) -> bool:
         """Whether what ``user`` says of a terminal's size counts."""

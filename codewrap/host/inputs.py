@@ -34,6 +34,8 @@ class PendingInput:
     def __init__(self) -> None:
         self._queue: deque[tuple[memoryview, str | None, int]] = deque()
         self._bytes = 0
+        self.taken = 0
+        """So many bytes were put, by anybody."""
         self._writers: OrderedDict[str, _Writer] = OrderedDict()
         self._written: dict[str, int] = {}
         self._forgotten_s: OrderedDict[str, int] = OrderedDict()
@@ -51,6 +53,7 @@ class PendingInput:
         if data:
             self._queue.append((memoryview(data), None, 0))
             self._bytes += len(data)
+            self.taken += len(data)
 
     def put_remote(self, writer: str, offset: int, data: bytes, user: str = "") -> bool:
         """Bytes of ``user``'s stream ``writer``; what was seen before is dropped, what is ahead waits for what was lost.
@@ -72,6 +75,7 @@ class PendingInput:
         if fresh:
             self._queue.append((memoryview(fresh), writer, known.incoming.expected))
             self._bytes += len(fresh)
+            self.taken += len(fresh)
         elif known.incoming.gap is None:
             self._written[writer] = known.written
         return True

@@ -174,6 +174,10 @@ class UplinkLink:
         """Answer a look (`looking.py`). It may be lost: who hears nothing looks again."""
         self._send(Message(Kind.LOOKED, header))
 
+    def answered(self, link: str, outcome: str) -> None:
+        """What became of an answer (`answering.py`)."""
+        self._send(Message(Kind.ANSWERED, {"id": link, "outcome": outcome}))
+
     def log_ended(self, reason: str) -> None:
         """The log takes no more: viewers see nothing of what follows."""
         self._send(Message(Kind.LOG_ENDED, {"reason": reason}))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from codewrap.host.answering import Answering
 from codewrap.host.door import Audit, Door
 from codewrap.host.inputs import PendingInput
 from codewrap.host.lanes import Lanes
@@ -114,6 +115,7 @@ class _Loop:
         self._report: dict[str, Any] = {}
         line = line_on(1, self._stdout.write, self._log, self._link.redraw) if session.terminal is not None else None
         door = Door(session.admission, self._input, self._link.notify, session.audit)
+        self._answering = Answering(door, self._input)
         self._porter = Porter(door, Voices(line, session.say, self._child.signal, session.name))
         self._watch_child()
         self._link.start_later(time.monotonic())
@@ -390,6 +392,11 @@ class _Loop:
         match message.kind:
             case Kind.INPUT if self._child.input_fd < 0:
                 pass
+            case Kind.CONTROL if header["do"] == "answer":
+                at_rest = self._child.input_fd >= 0 and not any(output.has_more(0) for output in self._outputs.values())
+                end = self._log.end if at_rest and not self._log.broken else None
+                self._link.answered(*self._answering.take(header, end))
+                self._write_child()
             case Kind.INPUT | Kind.OWN_USER | Kind.CONTROL | Kind.PICTURE:
                 if self._porter.said(message, time.monotonic()):
                     self._write_child()
@@ -413,7 +420,8 @@ class _Loop:
                 self._report = header
 
     def _look(self) -> dict[str, Any]:
-        return look(self._child, self._porter.typed_s if self._terminal is not None and self._stdin_fd >= 0 else None)
+        typed_s = self._porter.typed_s if self._terminal is not None and self._stdin_fd >= 0 else None
+        return look(self._child, typed_s) | {"typed": self._input.taken}
 
     # -- the end -------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ MAX_OFFSET = 1 << 53  # JSON numbers stay exact in every client's language up to
 MAX_SCREEN_PARTS = 200
 KEY_BYTES = 32  # RFC 8032, 5.1.5: an Ed25519 public key
 MAX_ANSWERS = 16  # challenges that one frame answers
+MAX_ANSWER_CHARACTERS = 1000  # to a prompt: with its Enter in UTF-8 less than the 4096 bytes that a terminal's line may have
 # Of input whose sender cannot know the host's epoch (`POST /api/commands/input`). Its writer is used once and says when it was
 # made, "http-SECONDS-RANDOM", so that what a relay kept is not taken by a later run.
 ANY_EPOCH = "any"
@@ -191,11 +192,20 @@ class Sync:
 
 
 @dataclass(frozen=True, slots=True)
+class OnlyAt:
+    """Where a run stands: ``offset`` bytes of output were written and ``typed`` bytes of input taken, from anybody."""
+
+    offset: int
+    typed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """A server's word to the host, at ``at`` (seconds since 1970): what is to be done about ``user``, or the command.
 
     ``id`` is random: a word counts once. "revoke": what ``user`` was given before ``before`` is void. "approve", "deny": whether
-    ``user`` may type. "kill": ``signal`` for the command, None: the usual one.
+    ``user`` may type. "kill": ``signal`` for the command, None: the usual one. "answer": type ``text``, if the run of this epoch
+    stands ``only_at`` that place.
     """
 
     id: str
@@ -205,6 +215,8 @@ class Control:
     before: int | None = None
     signal: int | None = None
     epoch: str = ANY_EPOCH
+    text: str = field(default="", repr=False)
+    only_at: OnlyAt | None = None
 
     event = "control"
 
@@ -256,6 +268,8 @@ def encode(frame: HostFrame | ViewerFrame | Control) -> str:
         case Control():
             fields |= {"at": frame.at, "id": frame.id, "do": frame.do, "user": frame.user}
             fields |= {name: value for name, value in (("before", frame.before), ("signal", frame.signal)) if value is not None}
+            if frame.only_at is not None:
+                fields |= {"text": frame.text, "only_at": {"offset": frame.only_at.offset, "typed": frame.only_at.typed}}
         case _:  # Sync; mypy sees to it that no other is left
             fields |= {"from": frame.offset, "want": frame.want}
             if frame.challenge:
@@ -321,19 +335,25 @@ def decode_control(text: str) -> Control:
     """What a server said. Raises RemoteProtocolError for anything that is not exactly a known frame."""
     fields = _Fields(text)
     do = fields.text("do", 16) if fields.type == "control" else None
-    if do not in _DONE_TO_USERS and do != "kill":
+    if do not in _DONE_TO_USERS and do not in _DONE_TO_THE_COMMAND:
         raise RemoteProtocolError("unknown type of frame")
     user, before, signal = fields.text("user", 64), None, None
+    text, only_at = "", None
     if do == "revoke":
         before = fields.offset("before")
     if do == "kill":
         signal = fields.small("signal")
-    if not (USER.fullmatch(user) or (do == "kill" and not user)) or signal == 0:
+    epoch = fields.id("epoch")
+    if do == "answer":
+        text, only_at = fields.text("text", MAX_ANSWER_CHARACTERS + 1), fields.only_at()
+    if not (USER.fullmatch(user) or (do in _DONE_TO_THE_COMMAND and not user)) or signal == 0:
         raise RemoteProtocolError("a control is about no user, or sends no signal")
-    return Control(fields.id("id"), fields.offset("at"), do, user, before, signal, fields.id("epoch"))
+    if do == "answer" and (not text or epoch == ANY_EPOCH):
+        raise RemoteProtocolError("an answer is empty, or for no run in particular")
+    return Control(fields.id("id"), fields.offset("at"), do, user, before, signal, epoch, text, only_at)
 
 
-_DONE_TO_USERS = ("revoke", "approve", "deny")
+_DONE_TO_USERS, _DONE_TO_THE_COMMAND = ("revoke", "approve", "deny"), ("kill", "answer")
 
 
 def _pack(data: bytes) -> dict[str, str]:
@@ -455,6 +475,13 @@ class _Fields:
         if type(part) is int and type(parts) is int and 0 <= part < parts <= MAX_SCREEN_PARTS:
             return part, parts
         raise RemoteProtocolError("a screen's part is out of range")
+
+    def only_at(self) -> OnlyAt:
+        value = self._fields.get("only_at")
+        offset, typed = (value.get("offset"), value.get("typed")) if isinstance(value, dict) else (None, None)
+        if type(offset) is int and type(typed) is int and 0 <= offset < MAX_OFFSET and 0 <= typed < MAX_OFFSET:
+            return OnlyAt(offset, typed)
+        raise RemoteProtocolError("only_at is not a place")
 
     def missing(self) -> tuple[int, int] | None:
         value = self._fields.get("missing")

@@ -36,7 +36,7 @@ class Kind(enum.IntEnum):
     DONE = 10  # U: {"events", "bytes", ...}: the end report
     ANSWER = 11  # U: what a terminal answers to a question in the output, to be typed
     LOG_ENDED = 14  # H: {"reason"} the log takes no more, and the command goes on
-    CONTROL = 15  # U: {"do", "user", "before", "signal", "at", "id"} a server's word (`frames.Control`)
+    CONTROL = 15  # U: {"do", "user", "before", "signal", "at", "id", "text", "only_at"} a server's word (`frames.Control`)
     GREETING = 12  # L: {"epoch"} the first message
     OUTPUT = 13  # L: {"offset", "stream", "acks"} and the bytes
     OWN_USER = 20  # U: {"user"} whose session this is, as the server names them
@@ -45,7 +45,8 @@ class Kind(enum.IntEnum):
     PICTURE = 23  # U: {"offset", "rows", "cols", "top"} what it shows there, as sequences, and its first row alone
     LOOK = 30  # U: say how the command's terminal stands
     CALL = 32  # U: {"offset", "text"} call for the person here by a notification of the terminal, if the log ends there
-    LOOKED = 31  # H: {"here", "typed_s"} and on a PTY {"canonical", "echo", "pid", "group"}; also before FINISH
+    LOOKED = 31  # H: {"here", "typed_s", "typed"} and on a PTY {"canonical", "echo", "pid", "group"}; also before FINISH
+    ANSWERED = 33  # H: {"id", "outcome"} what became of the answer to a prompt (`host/answering.py`)
     MARK = 26  # U: {"what", "values"} an entry for the timeline (`sessionlog.MARKS`)
     ORDER = 24  # V: an order of `protocol/orders.py`
     REPLY = 25  # L: the answer to it

@@ -20,6 +20,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route, Router
 
 from codewrap.server.api.about import AboutApi
+from codewrap.server.api.answerpage import AnswerPageApi
+from codewrap.server.api.answers import AnswerApi
 from codewrap.server.api.channels import ChannelApi
 from codewrap.server.api.hosting import HostingApi
 from codewrap.server.api.metrics import MetricsApi
@@ -120,6 +122,8 @@ def build_app(
         RecordingApi(service),
         TokenApi(service),
         ShareApi(service),
+        AnswerApi(service),
+        AnswerPageApi(),
         AboutApi(service, health),
         PageApi(),
         MetricsApi(service, hub.census if hub is not None else None),

@@ -114,6 +114,15 @@ class Auditor:
         fields: dict[str, Value] = {"user": user, "session": session, "share": share_id, "token": token_id}
         self._decided("share_redeemed", {**fields, "address": address}, why)
 
+    def answer_link_created(self, by: str, *, session: str, link: str, epoch: str, offset: int, until: float) -> None:
+        """``by`` had a link made to answer the prompt that stands there."""
+        fields: dict[str, Value] = {"by": by, "session": session, "token": link, "epoch": epoch, "offset": offset}
+        self._put("answer_link_created", {**fields, "expires_at": int(until)})
+
+    def answered(self, user: str, *, session: str, size: int, address: str, why: str = "") -> None:
+        """Somebody answered by a link (``user``: `link:ID`), with so many bytes; ``why`` it was not typed, as far as is known."""
+        self._decided("answer", {"user": user, "session": session, "size": size, "address": address}, why)
+
     def limited(self, limit: str, *, user: str, address: str) -> None:
         """Somebody was told to wait, or that there are too many."""
         self._decided("limit", {"limit": limit, "user": user, "address": address}, limit)

@@ -59,6 +59,9 @@ OPENINGS = Kind("openings", "openings of sessions", token=_times(600, 60), addre
 # A host stores a piece every five seconds, and what is left at the end; who reads a long recording asks for each MiB of it.
 STORINGS = Kind("storings", "pieces of recordings stored", token=_times(1200, 60), address=_times(2400, 60))
 RECALLS = Kind("recalls", "pieces of recordings read", token=_times(1200, 60), address=_times(2400, 60))
+# A host tells of a prompt once; who has a link answers once.
+ANSWER_LINKS = Kind("answer_links", "links to answer prompts", token=_times(600, 60), address=_times(1200, 60))
+ANSWERS = Kind("answers", "answers to prompts", address=_times(120, 60))
 REDEEMINGS = Kind("redeemings", "links redeemed", address=_times(120, 60))
 
 

@@ -17,6 +17,7 @@ _PROBLEMS = {
     429: "Too often; `Retry-After` says when to come again.",
     502: "The broker refuses what this server sends.",
     503: "The broker cannot be reached now.",
+    504: "What came of it is not known.",
 }
 _ALWAYS = (400, 403)
 _POSTED = (400, 401, 403, 408, 413, 429, 503)
@@ -94,6 +95,19 @@ def _paths() -> Schema:
         "/api/sessions/{name}/kill": _post(
             "End a session's command", "Kill", "Accepted", json, status=202, problems=_TOLD, path=_NAME
         ),
+        "/api/sessions/{name}/answer-links": _post(
+            "Make a link to answer a prompt",
+            "AnswerLinkRequest",
+            "AnswerLink",
+            json,
+            status=201,
+            problems=(*_POSTED, 404),
+            path=_NAME,
+        ),
+        "/api/sessions/{name}/answer": _post(
+            "Answer the prompt that the bearer's link is for", "Answer", "Answered", json, problems=(*_TOLD, 409, 504), path=_NAME
+        ),
+        "/api/sessions/{name}/answers/{token_id}": _answered(),
         "/api/recordings": {"get": _get("Stored recordings that the token reaches", "Recordings", _ASKED, _SESSION)},
         "/api/recordings/{name}/{epoch}": _recording(),
         "/api/tokens": _post("Issue a token", "TokenRequest", "IssuedToken", json, status=201)
@@ -110,6 +124,12 @@ def _paths() -> Schema:
         "/apps/{app_id}/events": _signed("Publish one event", "Event"),
         "/apps/{app_id}/batch_events": _signed("Publish up to ten events in order", "Batch"),
     }
+
+
+def _answered() -> Schema:
+    operation = _post("Say what became of an answer", "AnswerOutcome", "Noted", ("application/json",), problems=(*_POSTED, 404))
+    operation["post"]["parameters"] = [_NAME, _TOKEN_ID]
+    return operation
 
 
 def _recording() -> Schema:

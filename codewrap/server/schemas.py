@@ -6,12 +6,15 @@ from signal import NSIG
 from typing import Any
 
 from codewrap.protocol.channels import SESSION_NAME
-from codewrap.protocol.frames import MAX_OFFSET
+from codewrap.protocol.frames import MAX_ANSWER_CHARACTERS, MAX_OFFSET
 from codewrap.protocol.roles import USER, Role
+from codewrap.server.answerlinks import MAX_PROMPT_CHARACTERS, READS
 from codewrap.server.identity import ADMIN_USER
 from codewrap.server.tokens import MAX_LIFETIME_S, MAX_PATTERNS, PATTERN
 
 MAX_SHARE_S = 7 * 86_400
+# One line: nothing in it ends a line, begins a sequence, or is a key.
+ANSWER_TEXT = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029]*$"
 Schema = dict[str, Any]
 
 SESSION: Schema = {"type": "string", "pattern": f"^{SESSION_NAME.pattern}$", "description": "A session's name."}
@@ -224,6 +227,23 @@ SCHEMAS: dict[str, Schema] = {
     "Batch": _object(
         {"batch": {"type": "array", "items": _object(_EVENT | {"channel": _CHANNEL}), "minItems": 1, "maxItems": 10}}
     ),
+    "AnswerLinkRequest": _object(
+        {
+            "epoch": EPOCH,
+            "offset": POSITION | {"description": "The output written when the prompt stood there."},
+            "typed": POSITION | {"description": "The input taken by then, from anybody."},
+            "prompt": {"type": "string", "maxLength": MAX_PROMPT_CHARACTERS, "description": "What is asked."},
+            "reads": {"enum": list(READS), "description": "A line, a line without echo, or keys."},
+        }
+    ),
+    "AnswerLink": _object({"token": _TOKEN, "tokenId": TOKEN_ID, "sessionId": SESSION, "expiresAt": _TIME}),
+    "Answer": _object(
+        {"text": {"type": "string", "maxLength": MAX_ANSWER_CHARACTERS, "pattern": ANSWER_TEXT}},
+        {"enter": {"type": "boolean", "description": "Whether Enter is pressed behind it; true where it is missing."}},
+    ),
+    "Answered": _object({"status": {"const": "typed"}}),
+    "AnswerOutcome": _object({"outcome": {"enum": ["typed", "gone", "refused"]}}),
+    "Noted": _object({"status": {"const": "noted"}}),
     "Empty": _object({}),
     "Config": _object(
         {

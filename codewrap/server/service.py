@@ -61,6 +61,8 @@ class ServerSettings:
     client_events_per_s: int | None = None
     bounds: Bounds = field(default_factory=Bounds)
     metrics_token: str | None = field(default=None, repr=False)
+    answer_within_s: float = 8.0
+    """A host that hears of an answer to a prompt says in a fraction of a second what came of it."""
 
 
 @dataclass(slots=True)

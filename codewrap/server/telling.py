@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from codewrap.protocol import frames, sealing
 from codewrap.protocol.channels import EVENT_CONTROL, sealed_input_channel
-from codewrap.protocol.frames import Control
+from codewrap.protocol.frames import Control, OnlyAt
 from codewrap.server.registry import Registry
 from codewrap.transport.base import Event
 
@@ -35,13 +35,19 @@ class HostTeller:
         """End a session's command by ``signal`` (None: the usual one). Raises what publishing raises."""
         await self._tell(session, "kill", signal=signal)
 
+    async def answer(self, session: str, link: str, text: str, *, epoch: str, only_at: OnlyAt) -> None:
+        """Type ``text``, where that run still stands there. ``link`` is heard once. Raises what publishing raises."""
+        await self._say(session, Control(link, int(self._clock()), "answer", epoch=epoch, text=text, only_at=only_at))
+
     async def revoke(self, user: str, before_s: float) -> None:
         """Tell every hosted session that what ``user`` was given before then is void. Raises what publishing raises."""
         for session in await self._registry.all():
             await self._tell(session.name, "revoke", user=user, before=math.ceil(before_s))
 
     async def _tell(self, session: str, do: str, *, user: str = "", before: int | None = None, signal: int | None = None) -> None:
-        control = Control(secrets.token_hex(16), int(self._clock()), do, user, before, signal)
+        await self._say(session, Control(secrets.token_hex(16), int(self._clock()), do, user, before, signal))
+
+    async def _say(self, session: str, control: Control) -> None:
         channel = sealed_input_channel(session)
         key = sealing.shared_secret(channel, self._master_key)
         sealed = sealing.seal(frames.encode(control), key, secrets.token_bytes(sealing.NONCE_BYTES))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import jwt
 from jwt.types import Options
@@ -31,6 +32,18 @@ PATTERN = re.compile(r"[a-z0-9*?-]{1,48}")
 _ALGORITHM = "HS256"
 _REQUIRED = ["iss", "sub", "role", "sessions", "iat", "exp", "jti", "typ"]
 _TOKEN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class Signed(Protocol):
+    """Claims of any form."""
+
+    @property
+    def issued_at(self) -> int: ...
+    @property
+    def expires_at(self) -> int: ...
+
+
+_Signed = TypeVar("_Signed", bound=Signed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +90,7 @@ class TokenSigner:
 
     def issue(self, claims: Claims) -> str:
         """The token."""
-        fields = {
+        fields: dict[str, object] = {
             "iss": ISSUER,
             "sub": claims.user,
             "role": claims.role.value,
@@ -89,10 +102,20 @@ class TokenSigner:
         }
         if claims.once:
             fields["once"] = True
+        return self.sign(fields)
+
+    def sign(self, fields: dict[str, object]) -> str:
+        """``fields`` as a JSON Web Token."""
         return jwt.encode(fields, self._keys[self._current], _ALGORITHM, headers={"kid": self._current})
 
     def read(self, token: str, now_s: float) -> Claims | None:
         """What a token of ours says; None where it is not one of ours. Raises Refusal (401): ours, and not good any more."""
+        return self.verified(token, _REQUIRED, _claims, now_s)
+
+    def verified(
+        self, token: str, required: list[str], claims_of: Callable[[dict[str, object]], _Signed], now_s: float
+    ) -> _Signed | None:
+        """As `read`, of another form: ``claims_of`` makes claims of what is signed, or raises ValueError, TypeError, KeyError."""
         if not token.isascii():
             return None
         try:
@@ -104,9 +127,9 @@ class TokenSigner:
             return None
         try:
             # Expiry is compared below, with the clock that we are given.
-            options: Options = {"require": _REQUIRED, "verify_exp": False, "verify_iat": False}
+            options: Options = {"require": required, "verify_exp": False, "verify_iat": False}
             fields = jwt.decode(token, key, algorithms=[_ALGORITHM], issuer=ISSUER, options=options)
-            claims = _claims(fields)
+            claims = claims_of(fields)
         except (jwt.PyJWTError, ValueError, TypeError, KeyError):
             raise Refusal(401, "unauthorized", "this token is damaged") from None
         if now_s >= claims.expires_at:

@@ -197,6 +197,18 @@ class GatewayClient:
         body: Facts = {"sessionId": name, "write": write, "once": once, "lifetimeS": lifetime_s}
         return self._issued(self._call("POST", "/api/shares", body))
 
+    def answer_link(self, name: str, epoch: str, prompt: str, place: Facts) -> Issued:
+        """The token of a link for one answer to ``prompt``, which is at ``place`` (`offset`, `typed`, `reads`) of that run."""
+        return self._issued(self._call("POST", f"/api/sessions/{name}/answer-links", {"epoch": epoch, "prompt": prompt} | place))
+
+    def report_answer(self, name: str, link: str, outcome: str) -> None:
+        """What became of the answer that came by that link: `typed`, `gone` or `refused`."""
+        self._call("POST", f"/api/sessions/{name}/answers/{link}", {"outcome": outcome})
+
+    def answer(self, name: str, text: str, *, enter: bool = True) -> None:
+        """Answer the prompt that our token, a link's, was made for. Raises TransportError too where it has gone."""
+        self._call("POST", f"/api/sessions/{name}/answer", {"text": text, "enter": enter})
+
     def redeem(self) -> Redeemed:
         """What our token, which is a link's, is good for; one of a link for one use is void from then on."""
         said = self._call("POST", "/api/shares/redeem", {"token": self._token}, bearer=False)

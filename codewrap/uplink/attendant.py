@@ -25,6 +25,7 @@ from codewrap.terminal.foreground import Foreground, foreground
 from codewrap.terminal.modes import ModeTracker
 from codewrap.uplink.attention import PROMPT_CHARACTERS, Attention, Evidence, State, Verdict
 from codewrap.uplink.notifier import Notifier
+from codewrap.uplink.occurrence import KEYS, LINE, SECRET, Place
 
 _FEED_BYTES = 1 << 20
 # A host that does not answer is busy or gone.
@@ -88,12 +89,16 @@ class OverhearingScreen:
 
 @dataclass(frozen=True, slots=True)
 class Senses:
-    """How the attendant learns and speaks. ``send`` is to the host; ``wall`` the time of day."""
+    """How the attendant learns and speaks. ``send`` is to the host; ``wall`` the time of day.
+
+    ``answered`` is told what became of the answer to a prompt: the id of the link that it came by, and how the host put it.
+    """
 
     send: Callable[[Message], bool]
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     foreground: Callable[[int, int], Foreground] = foreground
+    answered: Callable[[str, str], object] = lambda _link, _outcome: None
 
 
 class Attendant:
@@ -155,6 +160,9 @@ class Attendant:
                 self._looked(message.header)
             case Kind.WRITTEN:
                 self._attention.typed(self._senses.clock())
+            case Kind.ANSWERED:
+                self._attention.typed(self._senses.clock())
+                self._senses.answered(message.header["id"], message.header["outcome"])
             case Kind.FINISH:
                 self.ended(message.header.get("code"), message.header.get("signal"))
             case _:
@@ -209,7 +217,12 @@ class Attendant:
         changed = self._attention.judged(self._evidence(header, self._fed, self._shown, now_s))
         if changed or self._written is None or self._written.offset != self._end:
             self._write()
-        self._tell(now_s)
+        self._tell(now_s, self._place(header))
+
+    def _place(self, header: dict[str, Any]) -> Place | None:
+        """Where the prompt stands, for somebody far away to answer it there."""
+        reads = KEYS if not header["canonical"] else LINE if header["echo"] else SECRET
+        return Place(self._end, header["typed"], reads) if "typed" in header else None
 
     def _evidence(self, header: dict[str, Any], fed: Fed, shown: Shown, now_s: float) -> Evidence:
         found = self._senses.foreground(header["pid"], header["group"])
@@ -241,14 +254,14 @@ class Attendant:
         with contextlib.suppress(StoreError):  # a disk that is full is no reason to stop minding
             write_activity(self._directory, self._written)
 
-    def _tell(self, now_s: float) -> None:
+    def _tell(self, now_s: float, place: Place | None = None) -> None:
         verdict, prompts = self._attention.verdict, self._attention.prompts
         if prompts != self._marked:
             self._marked = prompts
             self._senses.send(Message(Kind.MARK, {"what": "prompt", "values": [verdict.prompt]}))
         if self._notifier is not None:
             had_told = self._notifier.has_told
-            self._notifier.judged(verdict, prompts, now_s)
+            self._notifier.judged(verdict, prompts, now_s, place)
             if self._notifier.has_told and not had_told:
                 self._write()
                 self._call(verdict.prompt)

@@ -112,13 +112,17 @@ class InputPath:
         """Pusher's own encryption: opened by the subscriber, so that whoever made it has the input key."""
         control = frames.decode_control(event.data)
         now_s = self._clock()
-        if event.name != channels.EVENT_CONTROL or not self._is_ours(control.epoch) or control.at < int(self._plan.began_at):
+        # An answer to an earlier run of this name is the host's to refuse: somebody waits to hear of it.
+        ours = self._is_ours(control.epoch) or control.do == "answer"
+        if event.name != channels.EVENT_CONTROL or not ours or control.at < int(self._plan.began_at):
             return
         if not self._heard.is_new(control, now_s):
             return
         if control.do == "revoke" and control.before is not None:
             self._revoked.add(control.user, control.before, now_s)
         header = {name: value for name, value in asdict(control).items() if name != "epoch"}
+        if not self._is_ours(control.epoch):
+            header["only_at"] = None
         self._host.send(Message(Kind.CONTROL, header))
 
     def _input(self, data: str) -> None:

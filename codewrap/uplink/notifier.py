@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from codewrap.protocol.channels import printable
 from codewrap.uplink.attention import State, Verdict
-from codewrap.uplink.occurrence import Happening, Occurrence
+from codewrap.uplink.occurrence import Happening, Occurrence, Place
 
 # A prompt that is answered by a program, or by who has just left, is none of anybody's business.
 SETTLE_S = 2.0
@@ -53,8 +53,8 @@ class Notifier:
         self._here = typed_s is not None
         self._typed_s = -math.inf if typed_s is None else typed_s
 
-    def judged(self, verdict: Verdict, prompt: int, now_s: float) -> None:
-        """The state now, on evidence of now; ``prompt`` is the number of the prompt that stands, if one does."""
+    def judged(self, verdict: Verdict, prompt: int, now_s: float, place: Place | None = None) -> None:
+        """The state now, on evidence of now; ``prompt`` is the number of the prompt that stands, if one does, at ``place``."""
         if verdict.state is not State.AWAITING:
             self._stands_since_s = None
             return
@@ -62,7 +62,7 @@ class Notifier:
             self._prompt, self._stands_since_s = prompt, now_s
         if self._prompt != self._told and not self._is_held(now_s) and now_s >= self._stands_since_s + SETTLE_S:
             self._told = self._prompt
-            self._say(Happening.AWAITING, verdict.prompt or "it waits for input", verdict.evidence)
+            self._say(Happening.AWAITING, verdict.prompt or "it waits for input", verdict.evidence, place)
 
     def due_s(self) -> float:
         """When evidence is wanted, since there may be something to tell; infinity when that is not in sight."""
@@ -89,9 +89,9 @@ class Notifier:
     def _is_held(self, now_s: float) -> bool:
         return self._watchers > 0 or (self._here and now_s - self._typed_s < LATELY_S)
 
-    def _say(self, event: Happening, text: str, evidence: tuple[str, ...]) -> None:
+    def _say(self, event: Happening, text: str, evidence: tuple[str, ...], place: Place | None = None) -> None:
         words = tuple(printable(word, TEXT_CHARACTERS) for word in evidence)
         attach = f"codewrap attach {self._session}"
         now = self._wall()
         number = f"{self._epoch}-{event.value}-{int(now * 1000)}"
-        self._tell(Occurrence(event, self._session, printable(text, TEXT_CHARACTERS), words, now, attach, number))
+        self._tell(Occurrence(event, self._session, printable(text, TEXT_CHARACTERS), words, now, attach, number, place))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class Happening(enum.Enum):
@@ -16,8 +16,23 @@ class Happening(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a prompt stands: after ``offset`` bytes of output and ``typed`` of input. ``reads``: LINE, SECRET (no echo), KEYS."""
+
+    offset: int
+    typed: int
+    reads: str
+
+
+LINE, SECRET, KEYS = "line", "secret", "keys"
+
+
+@dataclass(frozen=True, slots=True)
 class Occurrence:
-    """``text`` is a line for people, free of control characters; ``number`` is the same wherever and however often it is told."""
+    """``text`` is a line for people, free of control characters; ``number`` is the same wherever and however often it is told.
+
+    ``answer_url``, where there is one, takes one answer to the prompt that stands at ``place``: who has it can give it.
+    """
 
     event: Happening
     session: str
@@ -26,6 +41,8 @@ class Occurrence:
     at: float
     attach: str
     number: str
+    place: Place | None = None
+    answer_url: str = field(default="", repr=False)
 
     def to_json(self) -> bytes:
         """As a webhook's body and a command's stdin."""
@@ -38,6 +55,8 @@ class Occurrence:
             "attach": self.attach,
             "id": self.number,
         }
+        if self.answer_url:
+            said["answer_url"] = self.answer_url
         return json.dumps(said, ensure_ascii=False).encode(errors="replace")
 
     @property

@@ -71,6 +71,8 @@ class DesktopTarget:
 def run(command: Sequence[str], occurrence: Occurrence, timeout_s: float) -> None:
     """Run ``command`` to its end. Raises TransportError, which is not worth another try: it may have done half of its work."""
     told = {"EVENT": occurrence.event.value, "TEXT": occurrence.text, "ATTACH": occurrence.attach, "SESSION": occurrence.session}
+    if occurrence.answer_url:
+        told["ANSWER_URL"] = occurrence.answer_url
     environ = {**os.environ, **{_VARIABLE + name: value for name, value in told.items()}}
     label = printable(command[0], 60)
     try:

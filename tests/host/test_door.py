@@ -63,6 +63,26 @@ def test_who_runs_the_session_types_without_asking() -> None:
     assert bench.told == []
 
 
+def test_answer_by_a_link_is_by_leave_of_who_runs_the_session_and_is_written_down_by_its_link() -> None:
+    bench = Bench()
+    assert bench.door.answered("c1", b"y\r", "")
+    assert not bench.door.answered("c2", b"y\r", "the prompt has gone")
+    bench.door.revoke("anna", 1000.0, "server")
+    assert not bench.door.answered("c3", b"y\r", "")
+    assert bench.written() == b"y\r"
+    assert bench.book.entries == [
+        ("link:c1", "answer", "", ""),
+        ("link:c2", "answer", "", "the prompt has gone"),
+        ("link:c3", "answer", "", "revoked"),
+    ]
+
+
+def test_nothing_is_answered_where_nobody_may_type_or_nobody_knows_whose_session_it_is() -> None:
+    for bench in (Bench(Share.VIEW), Bench(own_user=None)):
+        assert not bench.door.answered("c1", b"y\r", "")
+        assert bench.written() == b""
+
+
 def test_what_is_typed_before_leave_is_given_is_never_written() -> None:
     bench = Bench()
     assert not bench.types("bob", "b1", b"rm ")

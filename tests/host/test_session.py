@@ -515,6 +515,29 @@ def test_uplink_that_looks_is_told_how_the_terminal_stands_and_once_more_at_the_
     host("sh", "-c", "stty -echo; printf 'secret?'; read answer").run(script)
 
 
+def test_answer_from_afar_is_typed_where_the_prompt_stands_and_never_again(host: Host) -> None:
+    def script(run: Hosted) -> None:
+        uplink = run.uplink()
+        assert run.out is not None
+        run.out.expect(b"Name: ")
+        uplink.says(Message(Kind.OWN_USER, {"user": "anna"}), Message(Kind.LOOK))
+        typed = uplink.hears(Kind.LOOKED).header["typed"]
+
+        def answer(link: str, text: str, offset: int) -> dict[str, str]:
+            word = {"do": "answer", "id": link, "user": "", "text": text, "only_at": {"offset": offset, "typed": typed}}
+            uplink.says(Message(Kind.CONTROL, word))
+            return uplink.hears(Kind.ANSWERED).header
+
+        assert answer("c1", "evil\r", 5) == {"id": "c1", "outcome": "gone"}
+        assert answer("c2", "anna\r", 6) == {"id": "c2", "outcome": "typed"}
+        run.out.expect(b"hello anna")
+        assert answer("c3", "evil\r", 6) == {"id": "c3", "outcome": "gone"}
+        run.types(b"x\n")
+        uplink.hears(Kind.FINISH)
+
+    host("sh", "-c", "printf 'Name: '; read name; echo hello $name; read more; [ $more = x ]").run(script)
+
+
 def test_terminal_here_calls_for_the_person_while_the_output_ends_where_the_uplink_says(host: Host) -> None:
     def script(run: Hosted) -> None:
         uplink = run.uplink()

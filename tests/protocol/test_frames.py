@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from codewrap.errors import RemoteProtocolError
 from codewrap.protocol import frames
 from codewrap.protocol.frames import (
+    ANY_EPOCH,
     MAX_ANSWERS,
     MAX_OFFSET,
     Acked,
@@ -24,6 +25,7 @@ from codewrap.protocol.frames import (
     HostFrame,
     Input,
     Notice,
+    OnlyAt,
     Output,
     Resize,
     Resized,
@@ -76,6 +78,15 @@ CONTROLS = st.one_of(
     st.builds(Control, IDS, OFFSETS, st.just("revoke"), USERS, OFFSETS),
     st.builds(Control, IDS, OFFSETS, st.sampled_from(["approve", "deny"]), USERS),
     st.builds(Control, IDS, OFFSETS, st.just("kill"), USERS | st.just(""), st.none(), st.none() | st.integers(1, 255)),
+    st.builds(
+        Control,
+        IDS,
+        OFFSETS,
+        st.just("answer"),
+        epoch=IDS.filter(lambda epoch: epoch != ANY_EPOCH),
+        text=st.text(min_size=1, max_size=50),
+        only_at=st.builds(OnlyAt, OFFSETS, OFFSETS),
+    ),
 )
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
@@ -97,6 +108,8 @@ def built(vector: dict[str, Any]) -> HostFrame | ViewerFrame | Control:
         fields["key"] = bytes.fromhex(fields["key"]["hex"])
     if "size" in fields:
         fields["size"] = Size(**fields["size"])
+    if "only_at" in fields:
+        fields["only_at"] = OnlyAt(**fields["only_at"])
     for name in ("missing", "answers"):
         if fields.get(name):
             fields[name] = tuple(fields[name])

@@ -15,6 +15,7 @@ from tests.support.serve_auth import ServeAuth
 
 SECURITY = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
 SYNC = {"v": 1, "type": "sync", "epoch": "", "from": 0, "want": "screen"}
+RUN = "0123456789abcdef"
 # What each endpoint is sent: right in form, so that a refusal can only be about the right.
 BODIES: dict[str, dict[str, Any]] = {
     "POST /pusher/user-auth": {"socket_id": "1.2"},
@@ -24,12 +25,15 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/sessions/{name}/end": {"grant": "GRANT"},
     "POST /api/sessions/{name}/approvals": {"user": "carol"},
     "POST /api/sessions/{name}/kill": {},
+    "POST /api/sessions/{name}/answer-links": {"epoch": RUN, "offset": 1, "typed": 0, "prompt": "Name:", "reads": "line"},
+    "POST /api/sessions/{name}/answers/{token_id}": {"outcome": "gone"},
     "POST /api/shares": {"sessionId": "build"},
     "POST /api/tokens": {"user": "carol", "role": "viewer"},
     "POST /api/revocations": {"user": "carol"},
 }
-OPEN = {("get", path) for path in ("/api/config", "/healthz", "/openapi.json", "/s/{name}")} | {("post", "/api/shares/redeem")}
-RUN = "0123456789abcdef"
+OPEN = {("get", path) for path in ("/api/config", "/healthz", "/openapi.json", "/s/{name}", "/a/{name}")} | {("post", "/api/shares/redeem")}
+# Who has a link made for one prompt may answer that, and nothing else: `tests/server/api/test_answers.py`.
+LINKED = {("post", "/api/sessions/{name}/answer")}
 SIGNED = {("post", "/apps/{app_id}/events"), ("post", "/apps/{app_id}/batch_events")}
 
 
@@ -60,7 +64,7 @@ def test_every_kind_of_channel_and_every_endpoint_has_its_row() -> None:
     assert {row.what for row in CHANNELS} == {f"subscribe `{role.value}`" for role in ChannelRole}
     described = {(method, path) for path, methods in document()["paths"].items() for method in methods}
     rows = {(method.lower(), path) for method, path in (endpoint(row.what) for row in ENDPOINTS)}
-    assert rows | (OPEN & described) | SIGNED | {("post", "/pusher/auth")} == described
+    assert rows | (OPEN & described) | LINKED | SIGNED | {("post", "/pusher/auth")} == described
     assert all(cell in {"yes", "no", "own"} for row in ROWS for cell in row.may.values())
 
 
@@ -122,6 +126,8 @@ def test_a_token_bound_to_sessions_may_nothing_with_others(role: Role) -> None:
         for act in ("end", "approvals", "kill"):
             body = BODIES[f"POST /api/sessions/{{name}}/{act}"]
             statuses.append((await server.stranger.post_json(f"/api/sessions/build/{act}", body, headers)).status)
+        what = "POST /api/sessions/{name}/answer-links"
+        statuses.append((await server.stranger.post_json("/api/sessions/build/answer-links", BODIES[what], headers)).status)
         statuses.append((await server.stranger.post_json("/api/sessions", {"sessionId": "build"}, headers)).status)
         for method in ("GET", "PUT", "DELETE"):
             statuses.append((await server.stranger.request(method, f"/api/recordings/build/{RUN}", b"x", headers)).status)

@@ -15,7 +15,7 @@ from codewrap.terminal.foreground import Blocked, Foreground
 from codewrap.uplink.attendant import ANSWER_S, Attendant, OverhearingScreen, Senses
 from codewrap.uplink.attention import LOOK_FIRST_S, PAUSE_S
 from codewrap.uplink.notifier import SETTLE_S, Notifier
-from codewrap.uplink.occurrence import Occurrence
+from codewrap.uplink.occurrence import KEYS, LINE, SECRET, Occurrence, Place
 
 SIZE = Size(rows=6, cols=30)
 EPOCH_S = 1_800_000_000.0
@@ -114,6 +114,27 @@ def test_question_is_written_down_marked_and_told_once(bench: Bench) -> None:
     bench.answers()
     assert len(bench.told) == 1
     assert len([message for message in bench.sent if message.kind is Kind.MARK]) == 1
+
+
+@pytest.mark.parametrize(
+    ("modes", "reads"),
+    [({}, LINE), ({"echo": False}, SECRET), ({"canonical": False}, KEYS), ({"canonical": False, "echo": False}, KEYS)],
+)
+def test_prompt_is_told_with_the_place_where_it_stands(bench: Bench, modes: dict[str, bool], reads: str) -> None:
+    bench.found = Foreground(Blocked.READS, "python3")
+    bench.writes(b"\r\nGo on? [y/N] ")
+    bench.passes(PAUSE_S)
+    bench.answers(typed=7, **modes)
+    bench.passes(SETTLE_S)
+    bench.answers(typed=9, **modes)
+    assert [told.place for told in bench.told] == [Place(len(bench.log), 9, reads)]
+
+
+def test_what_became_of_an_answer_is_passed_on(tmp_path: Path) -> None:
+    said: list[tuple[str, ...]] = []
+    attendant = Attendant(tmp_path, Senses(lambda _: True, answered=lambda *what: said.append(what)), None)
+    attendant.hear(Message(Kind.ANSWERED, {"id": "c1", "outcome": "gone"}))
+    assert said == [("c1", "gone")]
 
 
 def test_line_above_speaks_where_the_cursor_stands_alone(bench: Bench) -> None:

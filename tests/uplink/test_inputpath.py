@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from codewrap.protocol import channels, frames, grants, sealing
-from codewrap.protocol.frames import Control, Input, Resize, Sync
+from codewrap.protocol.frames import Control, Input, OnlyAt, Resize, Sync
 from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Decoder, Kind, Message
 from codewrap.transport.base import Received
@@ -270,8 +270,20 @@ def test_a_servers_word_reaches_the_host_once(bench: Bench) -> None:
     path = bench.path()
     for _ in range(2):
         assert path.take(control("kill", "", signal=15))
-    said = {"id": "c1", "at": NOW, "do": "kill", "user": "", "before": None, "signal": 15}
+    said = {"id": "c1", "at": NOW, "do": "kill", "user": "", "before": None, "signal": 15, "text": "", "only_at": None}
     assert bench.heard() == [Message(Kind.CONTROL, said)]
+
+
+@pytest.mark.parametrize(("epoch", "place"), [("epoch", {"offset": 120, "typed": 7}), ("earlier", None)])
+def test_answer_reaches_the_host_with_its_place_which_is_none_where_it_is_for_another_run(
+    bench: Bench, epoch: str, place: dict[str, int] | None
+) -> None:
+    path = bench.path()
+    text = frames.encode(Control("c1", NOW, "answer", epoch=epoch, text="y\r", only_at=OnlyAt(120, 7)))
+    for _ in range(2):
+        assert path.take(Received(CONTROL_CHANNEL, channels.EVENT_CONTROL, text))
+    [word] = bench.heard()
+    assert (word.header["do"], word.header["text"], word.header["only_at"]) == ("answer", "y\r", place)
 
 
 def test_a_servers_word_comes_to_a_read_only_session_too(bench: Bench) -> None:

@@ -29,3 +29,8 @@ def test_body_names_everything(event: Happening, headline: str) -> None:
         "id": "run-1",
     }
     assert told.headline == headline
+
+
+def test_link_is_told_where_there_is_one() -> None:
+    told = Occurrence(Happening.AWAITING, "build", "Go on?", (), 5.0, "codewrap attach build", "1", answer_url="https://a/a/b#t")
+    assert json.loads(told.to_json())["answer_url"] == "https://a/a/b#t"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ def test_command_is_told_by_stdin_and_environment(tmp_path: Path) -> None:
     assert environ["CODEWRAP_ATTACH"] == "codewrap attach build"
     assert arguments[1:] == [str(tmp_path / "told")]
     assert os.listdir(tmp_path) == ["told"]
+
+
+def test_command_is_told_of_the_link_by_stdin_and_environment_and_not_by_argument(tmp_path: Path) -> None:
+    program = "import json, os, sys; json.dump([json.load(sys.stdin), dict(os.environ), sys.argv], open(sys.argv[1], 'w'))"
+    told = replace(TOLD, answer_url="https://server/a/build#hush")
+    CommandTarget([sys.executable, "-c", program, str(tmp_path / "told")]).deliver(told)
+    body, environ, arguments = json.loads((tmp_path / "told").read_text())
+    assert (body["answer_url"], environ["CODEWRAP_ANSWER_URL"]) == (told.answer_url, told.answer_url)
+    assert arguments[1:] == [str(tmp_path / "told")]
+    assert "hush" not in repr(told)
 
 
 @pytest.mark.parametrize(
