@@ -23,7 +23,7 @@ from codewrap.errors import CodewrapError, ConfigError, StoreError
 from codewrap.host.inputaudit import InputAudit
 from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLaunch, UplinkLink, uplink_command
-from codewrap.host.session import HostSession, Outcome, flush_standard_streams, in_foreground, original_environment
+from codewrap.host.session import HostSession, Outcome, original_environment
 from codewrap.protocol.admission import Admission, Share
 from codewrap.protocol.channels import check_session_name, printable
 from codewrap.protocol.geometry import Size
@@ -32,7 +32,7 @@ from codewrap.store.audit import AuditLog
 from codewrap.store.sessions import SessionRecord, SessionStore, process_start
 from codewrap.store.spent import read_spent
 from codewrap.terminal.child import Child, PtyOptions, get_size, replace_process, start_on_pipes, start_on_pty
-from codewrap.terminal.local import RawTerminal
+from codewrap.terminal.local import RawTerminal, flush_standard_streams, in_foreground
 from codewrap.terminal.wakeup import SignalWakeup
 from codewrap.transport import lane
 
