@@ -18,8 +18,8 @@ from pathlib import Path
 
 from codewrap.cli import console
 from codewrap.errors import EXIT_FAILED, NoRoom
-from codewrap.host.session import flush_standard_streams
 from codewrap.store.files import create_private
+from codewrap.terminal.local import flush_standard_streams
 
 # What Python itself ignores from its start; `terminal/child.py` gives it back to commands.
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)

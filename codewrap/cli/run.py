@@ -28,7 +28,7 @@ from codewrap.errors import ConfigError, SessionNameTaken, StoreError
 from codewrap.host.inputaudit import InputAudit
 from codewrap.host.lanes import Lanes
 from codewrap.host.link import UplinkLaunch, UplinkLink, uplink_command
-from codewrap.host.session import HostSession, Outcome, flush_standard_streams, in_foreground, original_environment
+from codewrap.host.session import HostSession, Outcome, original_environment
 from codewrap.protocol.admission import Admission, Share
 from codewrap.protocol.channels import check_session_name
 from codewrap.protocol.geometry import Size
@@ -44,7 +44,7 @@ from codewrap.terminal.child import (
     start_on_pty,
     start_unattended,
 )
-from codewrap.terminal.local import RawTerminal
+from codewrap.terminal.local import RawTerminal, flush_standard_streams, in_foreground
 from codewrap.terminal.wakeup import SignalWakeup
 from codewrap.transport import lane
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from codewrap.protocol.geometry import Size
 from codewrap.protocol.hostlink import Kind, Message
 from codewrap.store.sessionlog import LogWriter
 from codewrap.terminal.child import Child, Exited, Stopped, get_size
-from codewrap.terminal.local import RawTerminal, Sink, undo_modes
+from codewrap.terminal.local import RawTerminal, Sink, in_foreground, undo_modes
 from codewrap.terminal.wakeup import SignalWakeup
 
 READ_BYTES = 65_536
@@ -346,6 +345,7 @@ class _Loop:
 
     def _suspend(self, terminal: RawTerminal) -> None:
         """The command was stopped from its terminal: so are we, until the shell takes us up again."""
+        self._read_until_quiet(time.monotonic() + LOCAL_DRAIN_S)
         self._porter.hide()
         self._stdout.drain(LOCAL_DRAIN_S)
         terminal.cooked()
@@ -354,6 +354,15 @@ class _Loop:
             self._park_stdin()
         self._continued()
         self._child.signal(signal.SIGCONT)
+
+    def _read_until_quiet(self, deadline_s: float) -> None:
+        """What a stopped command wrote last: the kernel may still be passing it on when it tells of the stop."""
+        while self._outputs and not self._stdout.full and time.monotonic() < deadline_s:
+            ready = Waiting(dict.fromkeys(self._outputs, READ)).ready(DRAIN_QUIET_S)
+            for fd, _ in ready:
+                self._read_child(fd)
+            if not ready:
+                break
 
     def _local_resize(self) -> None:
         size = get_size(1) if self._terminal is not None else None
@@ -478,20 +487,6 @@ class _Loop:
             wanted = {self._link.fileno(): READ | (WRITE if self._link.wants_to_write else 0)}
             for _, events in Waiting(wanted).ready(left):
                 self._uplink(events)
-
-
-def in_foreground(fd: int) -> bool:
-    """Whether we may read from the terminal ``fd`` without being stopped."""
-    with contextlib.suppress(OSError):
-        return os.tcgetpgrp(fd) == os.getpgrp()
-    return False
-
-
-def flush_standard_streams() -> None:
-    """What Python still holds must come before what the child writes."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
 
 
 def original_environment(environ: Mapping[str, str], session: str) -> dict[str, str]:

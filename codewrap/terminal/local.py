@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import stat
+import sys
 import termios
 import tty
 from collections import deque
@@ -230,6 +231,20 @@ class Sink:
             self._pending.clear()
             self._pending_bytes = 0
             return 0
+
+
+def in_foreground(fd: int) -> bool:
+    """Whether we may read from the terminal ``fd`` without being stopped."""
+    with contextlib.suppress(OSError):
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    return False
+
+
+def flush_standard_streams() -> None:
+    """What Python still holds must come before what the child writes."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
 
 
 def _open_for_writing(fd: int) -> tuple[int, bool, int]:
