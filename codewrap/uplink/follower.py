@@ -6,6 +6,7 @@ Any range can be asked for again, so there is no second buffer: the log is the h
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -51,6 +52,8 @@ class LogFollower:
         self._segment_starts: list[int] = []
         self._segment_streams: list[str] = []
         self._sizes: list[SizeChange] = []
+        self.present: Counter[str] = Counter()
+        """How often each user has joined and not left."""
         self.end = 0
         self.ending: Ending | None = None
 
@@ -96,6 +99,8 @@ class LogFollower:
         elif entry.what == "resize":
             cols, rows = entry.values
             self._sizes.append(SizeChange(entry.offset, Size(rows=rows, cols=cols)))
+        elif entry.what in {"join", "leave"}:
+            self.present[entry.values[0]] += 1 if entry.what == "join" else -1
         elif entry.what == "exit":
             self.ending = Ending(entry.offset, *entry.values)
 

@@ -107,7 +107,7 @@ class UplinkSession:
         self._queue: deque[SubscriberEvent] = deque(maxlen=MAX_QUEUED)
         self._wake = wake
         self._watchers = Watchers()
-        self._visitors = Visitors(host.send)
+        self._visitors = Visitors(host.send, clock)
         self._attendant = attendant
         self._spending = spending or Spending(CostPlan(), None, clock())
         self._peak_watchers = 0
@@ -191,6 +191,7 @@ class UplinkSession:
         now_s = self._clock()
         self._speak(now_s)
         self._spending.turn(now_s)
+        self._visitors.turn(now_s)
         self._feed(now_s)
         if self._attendant is not None:
             self._attendant.turn(self._follower.end)
@@ -207,6 +208,8 @@ class UplinkSession:
         keep = self._spending.due_s(now_s)
         if keep is not None:
             waits.append(keep)
+        if (return_s := self._visitors.wait_s(now_s)) is not None:
+            waits.append(return_s)
         if self._composer.lag_bytes:
             waits.append(0.0 if self._composer.lag_bytes > self._max_lag_bytes else self._feed_at_s - now_s)
         if self._leave_at_s is not None:
@@ -326,7 +329,8 @@ class UplinkSession:
                         self._watchers.add(member.user_id, member.info)
                         self._composer.challenges.add(member.info.get(CHALLENGE))
                     self._farewell.connected()
-                    self._visitors.here(self._watchers.viewers)
+                    self._follower.refresh()
+                    self._visitors.here(self._watchers.viewers, self._follower.present)
                     self._farewell.came(len(self._watchers.viewers))
                     self._counted(new=bool(self._watchers.viewers))
                     self._spending.somebody_moved(self._clock(), came=True)  # we did

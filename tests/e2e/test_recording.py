@@ -70,6 +70,22 @@ def test_a_recording_outlives_its_uplink(machine: Machine) -> None:
     assert (found[-1].code, found[-1].data) == (Code.EXIT, "0")
 
 
+def test_who_watches_while_the_uplink_is_started_again_joins_once(machine: Machine) -> None:
+    name = session_name()
+    host = machine.run("-q", "--name", name, "--", "sh", "-c", "while read x; do echo got $x; done")
+    machine.session(name)
+    viewer = machine.attach_piped(name)  # on a terminal it would hear its host beside the uplink
+    host.send("0\n")
+    viewer.out.expect(b"got 0")
+    machine.uplink().kill()
+    host.send("1\n")
+    viewer.out.expect(b"got 1")
+    host.send("\x04")
+    assert viewer.status() == host.status() == 0
+    status, out, _ = machine.finished("export", name)
+    assert (status, out.count(b" joined"), out.count(b" left")) == (0, 1, 0)
+
+
 def test_what_cannot_be_recorded_into_is_said_before_anything_runs(machine: Machine) -> None:
     (machine.home / "there.cast").write_text("precious")
     for place in ("there.cast", "none/x.cast", "."):

@@ -111,6 +111,13 @@ def test_words_of_a_later_version_in_the_timeline_are_passed_over(log: SessionLo
     assert pieces(log, 0, 2) == [(0, b"ab", "stdout")]
 
 
+def test_who_is_here_is_who_has_joined_and_not_left(log: SessionLog) -> None:
+    for what, user in (("join", "alice"), ("join", "bob"), ("join", "alice"), ("leave", "bob"), ("leave", "alice")):
+        log.writer.mark(what, [user], 1.0)
+    log.follower.refresh()
+    assert +log.follower.present == {"alice": 1}
+
+
 def test_what_was_given_back_to_the_disk_is_not_promised(short_log: SessionLog) -> None:
     short_log.follower.refresh()
     assert short_log.follower.start == 0
