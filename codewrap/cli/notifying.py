@@ -25,7 +25,7 @@ class Notifying:
     secret: str | None = field(default=None, repr=False)
 
     def plan(self, *, answers: bool) -> dict[str, Any]:
-        """As `uplink/tellers.py` takes it. ``answers``: who is told of a prompt may answer it, where a server can pass that on."""
+        """As `uplink/tellers.py` takes it. ``answers``: who is told of a prompt may answer it, where a server passes that on."""
         return {"targets": list(self.targets), "secret": self.secret, "answers": answers}
 
 

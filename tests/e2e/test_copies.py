@@ -25,6 +25,7 @@ from tests.support.sessions import BASH, JOINED, MASTER_KEY, PROMPT, TOKEN, Mach
 from tests.support.slowlink import SlowLink
 from tests.support.soketi import SoketiServer
 from tests.support.stores import Place
+from tests.support.web import WebServer, answer
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.soketi]
 
@@ -119,6 +120,22 @@ def copies(place: Place, broker: SoketiServer, tmp_path: Path) -> Iterator[Copie
         Machine(tmp_path / "viewer") as viewer,
     ):
         yield Copies(one, other, broker, host, viewer, session_name())
+
+
+def test_prompt_of_a_session_at_one_copy_is_answered_at_the_other_once(copies: Copies) -> None:
+    with WebServer(lambda _: answer(status=204)) as receiver:
+        settings = {"CODEWRAP_URL": copies.one.url, "CODEWRAP_TOKEN": copies.token(copies.one, "hannah", "host")[0]}
+        options = ("--pty", "--notify", receiver.url, "--", "bash", "-c", "read -p 'Deploy? ' a; echo heard $a.; read b")
+        host = copies.host.run_piped("--name", copies.name, *options, environ=settings)
+        eventually(lambda: receiver.asked, "the prompt is told")
+        path, _, token = json.loads(receiver.asked[0].body)["answer_url"].removeprefix(copies.one.url).partition("#")
+        assert path == f"/a/{copies.name}"
+        headers = {"Authorization": f"Bearer {token}"}
+        answers = f"/api/sessions/{copies.name}/answer"
+        assert copies.other.request("POST", answers, {"text": "yes"}, headers)[0] == 200
+        host.out.expect(b"heard yes.")
+        for served in (copies.one, copies.other):
+            assert served.request("POST", answers, {"text": "evil"}, headers)[0] == 409
 
 
 def test_who_is_revoked_at_one_copy_is_shown_out_by_the_other_and_types_no_more(copies: Copies) -> None:

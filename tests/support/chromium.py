@@ -106,6 +106,12 @@ class Page:
         self._event("Page.loadEventFired")
         self.call("Fetch.disable")
 
+    def visit(self, url: str) -> None:
+        """Show what is really there."""
+        self.call("Page.enable")
+        self._send("Page.navigate", url=url)
+        self._event("Page.loadEventFired")
+
     def evaluate(self, script: str) -> Any:
         """The value of ``script``, awaited. What it throws fails the test."""
         answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)

@@ -32,7 +32,7 @@ _PAGE = f"""<!doctype html>
 <meta name="robots" content="noindex">
 <title>Answer a prompt</title>
 <style>{_STYLE}</style>
-<h1>The session <code id="session">NAME</code> waits for you</h1>
+<h1>A prompt of session <code id="session">NAME</code></h1>
 <form id="form" hidden>
 <pre id="prompt"></pre>
 <label for="text">Your answer</label>
@@ -40,9 +40,9 @@ _PAGE = f"""<!doctype html>
  autocomplete="off" autocapitalize="off" autocorrect="off" spellcheck="false">
 <label id="keys" hidden><input id="enter" type="checkbox" checked> press Enter behind it</label>
 <button>Send</button>
+<p>The answer is typed once, where this was asked, if the program still waits there; otherwise nothing is sent.</p>
 </form>
 <p id="said" role="status">This page needs JavaScript. In a terminal: codewrap answer -</p>
-<p>The answer is typed once, where this was asked, if the program still waits there; otherwise nothing is sent.</p>
 <script src="answer.js"></script>
 </html>
 """
