@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import math
 import os
 import stat
 import sys
@@ -52,6 +53,8 @@ def export(
     cast and cast2 play in asciinema and its player. html and svg stand alone and run nothing. Of a session that runs it is what
     there is now.
     """
+    if at is not None and math.isnan(at):
+        raise ConfigError("--at", "is no number of seconds")
     recording = Recording(find(session))
     parts = pieces(recording, form, at)
     if output is None or str(output) == "-":

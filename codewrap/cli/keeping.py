@@ -19,6 +19,10 @@ from codewrap.store import sessionfile, sessionlog
 from codewrap.store.sessions import SessionRecord
 from codewrap.terminal.child import Exited
 
+ENVIRON = ("SHELL", "TERM")
+"""What a recording says of its surroundings: that which asciicast has a place for."""
+_LONGEST = 200
+
 
 class Keeping:
     """One session's. ``kept``: its log outlives it. ``stored``: its server gets it too."""
@@ -28,12 +32,15 @@ class Keeping:
         self._age_s, self._most_bytes = config.recordings_kept(values)
         self.kept = record and self._age_s != 0
         self.stored = self.kept and store
+        self._environ = {name: values[name][:_LONGEST] for name in ENVIRON if values.get(name)}
         self._directory = Path()
         self._written: dict[str, Any] | None = None
 
     def begin(self, record: SessionRecord, *, pty: bool, size: Size) -> None:
         """Write down what is known of the session, in its log's directory."""
         self._directory = Path(record.log_directory)
+        if pty:
+            self._environ.setdefault("TERM", "xterm-256color")  # as `run` has it for the command
         facts = {
             "name": record.name,
             "epoch": record.epoch,
@@ -48,6 +55,7 @@ class Keeping:
             "share": record.share,
             "pty": pty,
             "size": [size.rows, size.cols],
+            "environ": self._environ,
             "kept": self.kept,
         }
         with contextlib.suppress(StoreError):
@@ -74,6 +82,7 @@ class Keeping:
             "stored": self.stored,
             "keep_s": self._age_s,
             "keep_bytes": self._most_bytes,
+            "environ": self._environ,
         }
 
     def clean_up(self, environ: Mapping[str, str]) -> None:

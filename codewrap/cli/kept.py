@@ -13,6 +13,7 @@ from codewrap.store.archive import Archive, Fate, Kept, State
 from codewrap.store.sessions import SessionRecord, SessionStore
 
 SESSION_HELP = "Name of the session, or NAME@ID of an earlier one."
+NOT_HERE = "it neither runs nor is kept on this machine (codewrap ls --all)"
 
 
 def archive(values: Mapping[str, str]) -> Archive:
@@ -41,7 +42,7 @@ def find(values: Mapping[str, str], text: str) -> Kept:
     """As `look_for`. Raises SessionNotFound."""
     found = look_for(values, text)
     if found is None:
-        raise SessionNotFound(text, "it neither runs nor is kept on this machine (codewrap ls --all)")
+        raise SessionNotFound(text, NOT_HERE)
     return found
 
 

@@ -7,19 +7,23 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from codewrap import config
 from codewrap.cli import console
-from codewrap.cli.recordings import Recording, complete_recording, find
+from codewrap.cli.recordings import Recording, complete_recording
+from codewrap.cli.recordings import follow as follow_recording
 from codewrap.errors import ConfigError
 from codewrap.protocol.plaintext import PlainText
 from codewrap.protocol.safety import Sanitizer
 from codewrap.store.archive import Fate
 from codewrap.store.recording import Account, Moment, Written
 from codewrap.terminal.child import get_size
+
+if TYPE_CHECKING:
+    from codewrap.cli.stored import Fetched
 
 _FOLLOW_S = 0.1
 _TIMES = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%H:%M:%S", "%H:%M")
@@ -43,15 +47,18 @@ def logs(
     """
     if raw and text:
         raise ConfigError("--raw", "cannot go with --text", "give one of them")
-    recording = Recording(find(session))
+    kept, elsewhere = follow_recording(session)
+    recording = Recording(kept)
     began = recording.kept.started_at  # 0 where that is not known: then everything is shown
     since_s = parse_since(since, time.time()) - began if since is not None and began else 0.0
     shown = Shown(_filters(raw=raw, text=text), since_s)
     try:
-        _show(recording, shown, follow=follow)
+        _show(recording, shown, elsewhere, follow=follow)
     except BrokenPipeError:  # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     finally:
+        if elsewhere is not None:
+            elsewhere.close()
         with contextlib.suppress(BrokenPipeError):
             shown.end()
     state = recording.kept.state
@@ -60,7 +67,7 @@ def logs(
         console.say(f"session {recording.kept.name} was lost: its host is gone and has said nothing{seen}")
 
 
-def _show(recording: Recording, shown: Shown, *, follow: bool) -> None:
+def _show(recording: Recording, shown: Shown, elsewhere: Fetched | None, *, follow: bool) -> None:
     reader = recording.open()
     try:
         account = Account(reader)
@@ -70,6 +77,8 @@ def _show(recording: Recording, shown: Shown, *, follow: bool) -> None:
             if not follow or is_over or account.ended:
                 return
             time.sleep(_FOLLOW_S)
+            if elsewhere is not None:
+                elsewhere.more()
     finally:
         reader.close()
 

@@ -25,7 +25,7 @@ def prune(
 ) -> None:
     """Delete the logs of sessions that are over: what is kept too long or takes too much, or as the options say.
 
-    Never that of a session that runs.
+    Never that of a session that runs. Those of this machine only: a server deletes what it stores by its own settings.
     """
     if everything and older_than is not None:
         raise ConfigError("--all", "cannot go with --older-than", "give one of them")

@@ -113,5 +113,7 @@ def open_cast(values: dict[str, Any], reader: LogReader) -> CastFile:
     from codewrap.store.sessionlog import LogReader
 
     size = first_size(LogReader(reader.directory))
-    header = Header(size, int(values["began_at"]), command_line(values["command"]), values["session"], TERM)
+    environ = values.get("environ", {})
+    words = (command_line(values["command"]), values["session"], environ.get("TERM") or TERM, environ.get("SHELL") or "")
+    header = Header(size, int(values["began_at"]), *words)
     return CastFile(Path(values["record_file"]), reader, header, plain=not values["pty"])

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from codewrap.cli import environment
 from codewrap.errors import CodewrapError, SessionNotFound
@@ -14,6 +15,9 @@ from codewrap.store import files
 from codewrap.store.archive import Archive, Fate, Kept
 from codewrap.store.recording import TERM, Account, Narrator, command_line, first_size
 from codewrap.store.sessionlog import LogReader
+
+if TYPE_CHECKING:
+    from codewrap.cli.stored import Fetched
 
 
 def archive() -> Archive:
@@ -26,16 +30,25 @@ def find(name: str) -> Kept:
 
     Raises SessionNotFound, and what `stored.fetch` raises.
     """
+    kept, fetched = follow(name)
+    if fetched is not None:
+        fetched.close()
+    return kept
+
+
+def follow(name: str) -> tuple[Kept, Fetched | None]:
+    """The same; of one that is elsewhere more can be fetched as it comes, and whoever calls closes it."""
     kept = archive().find(name)
     if kept is not None:
-        return kept
+        return kept, None
     here = environment.current()
     if here.values.get("CODEWRAP_URL"):
         from codewrap.cli import hosted, stored
 
         server = hosted.gateway(here)
         if server is not None:
-            return stored.fetch(here, server, name)
+            fetched = stored.follow(here, server, name)
+            return fetched.kept, fetched
     raise SessionNotFound(name, "neither running nor kept on this machine (codewrap ls --all)")
 
 
@@ -76,7 +89,8 @@ class Recording:
         finally:
             reader.close()
         began = int(kept.started_at) if kept.started_at else None
-        return Header(size, began, command_line(kept.command), kept.name, TERM)
+        environ = surroundings(kept)
+        return Header(size, began, command_line(kept.command), kept.name, environ.get("TERM", TERM), environ.get("SHELL", ""))
 
     def events(self, until_s: float | None = None) -> Iterator[Event]:
         """Everything that happened up to now, or up to ``until_s`` seconds after the beginning."""
@@ -91,3 +105,10 @@ class Recording:
             yield from narrator.end()
         finally:
             reader.close()
+
+
+def surroundings(kept: Kept) -> dict[str, str]:
+    """TERM and SHELL as `run` had them, where they are known."""
+    environ = kept.facts.get("environ")
+    known = environ.items() if isinstance(environ, dict) else ()
+    return {name: text for name, text in known if isinstance(text, str) and text}

@@ -17,7 +17,10 @@ def rename(
     session: Annotated[str, typer.Argument(metavar="NAME", help=SESSION_HELP, autocompletion=complete)],
     new: Annotated[str, typer.Argument(metavar="NEW", help="Its name from now on.")],
 ) -> None:
-    """Give a session that has ended or was lost another name. One that runs keeps its own: viewers know it by that."""
+    """Give a session that has ended or was lost another name. One that runs keeps its own: viewers know it by that.
+
+    What a server stores of it keeps the name it had.
+    """
     check_session_name(new, "NEW")
     values = environment.current().values
     kept = find(values, session)

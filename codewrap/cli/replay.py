@@ -38,6 +38,8 @@ def replay(
     """
     if not 0.01 <= speed <= 1000:
         raise ConfigError("--speed", "is not between 0.01 and 1000")
+    if idle_limit is not None and math.isnan(idle_limit):
+        raise ConfigError("--idle-limit", "is no number of seconds")
     if not environment.is_interactive():
         raise ConfigError("replay", "needs a terminal", "codewrap logs or export write a recording elsewhere")
     tape = tape_of(session)

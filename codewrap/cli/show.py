@@ -1,17 +1,19 @@
-"""`codewrap show`: all that is known of one session, whether it runs here, is kept here, or only the server knows it."""
+"""`codewrap show`: all that is known of one session: one that runs or is kept here, or that only the server knows or stores."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from codewrap.cli import console, environment, hosted
 from codewrap.cli.environment import Environment
-from codewrap.cli.kept import SESSION_HELP, complete, find, how, look_for
+from codewrap.cli.kept import NOT_HERE, SESSION_HELP, complete, how, look_for
+from codewrap.errors import SessionNotFound
 from codewrap.protocol.channels import printable
 from codewrap.store.activity import read_activity
 from codewrap.store.archive import Fate, Kept
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from codewrap.transport.gateway import Hosted
 
 _VALUE_CHARACTERS = 4000
+# Beside the log: what a session in the background said at its end, and what its uplink had to say.
+_SAID = ("host.log", "uplink.log")
 
 
 def show(
@@ -35,9 +39,7 @@ def show(
         shown = public(kept)
         said = _said(kept, shown)
     else:
-        server, there = _at_server(here, session)
-        shown = hosted.public(there, server)
-        said = _said_of_server(there, server)
+        shown, said = _at_server(here, session)
     if as_json:
         sys.stdout.write(console.json_line(shown))
         return
@@ -58,14 +60,18 @@ def public(kept: Kept) -> dict[str, Any]:
     }
 
 
-def _at_server(here: Environment, session: str) -> tuple[Gateway, Hosted]:
-    """Raises SessionNotFound."""
+def _at_server(here: Environment, session: str) -> tuple[dict[str, Any], Iterator[tuple[str, str]]]:
+    """One that runs there, or else what is stored there. Raises SessionNotFound, AuthError, TransportError."""
     server = hosted.gateway(here)
-    for there in hosted.of_server(server, session) if server is not None else ():
-        if server is not None:
-            return server, there
-    find(here.values, session)
-    raise AssertionError("unreachable")
+    if server is None:
+        raise SessionNotFound(session, NOT_HERE)
+    for there in hosted.of_server(server, session):
+        return hosted.public(there, server), _said_of_server(there, server)
+    from codewrap.cli import stored
+
+    kept = stored.fetch(here, server, session)
+    shown = public(kept) | {"server": server.url, "stored": True, "log_directory": None}
+    return shown, ((name, f"{server.url} (recording)" if name == "log" else value) for name, value in _said(kept, shown))
 
 
 def _said(kept: Kept, shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -96,6 +102,8 @@ def _said(kept: Kept, shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if shown["spent"] and shown["spent"]["messages"]:
         yield "messages", console.count(shown["spent"]["messages"])
     yield "log", f"{kept.directory} ({console.amount(shown['disk_bytes'])}{'' if kept.kept else ', goes with the session'})"
+    if said := [str(kept.directory / name) for name in _SAID if _has_text(kept.directory / name)]:
+        yield "said", ", ".join(said)
 
 
 def _said_of_server(session: Hosted, server: Gateway) -> Iterator[tuple[str, str]]:
@@ -106,6 +114,13 @@ def _said_of_server(session: Hosted, server: Gateway) -> Iterator[tuple[str, str
     yield "began", _moment(session.opened_at)
     yield "seen last", _moment(session.seen_at)
     yield "attach", f"codewrap attach {session.name}"
+
+
+def _has_text(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _moment(unix_s: float | None) -> str:

@@ -11,7 +11,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 # Who lists sessions sees those of this machine all the same, and soon.
 LIST_WAIT_S = 5.0
+LOOK_S = 1.0
+"""Its host brings more every five seconds."""
+PATIENCE_S = 60.0
 # A signature is made for one socket; to learn a channel's key any socket's name will do.
 _NO_SOCKET = "1.1"
 
@@ -63,11 +67,25 @@ def fetch(here: Environment, server: Gateway, text: str) -> Kept:
 
     Raises SessionNotFound, AuthError, TransportError, RemoteProtocolError (it was altered), StoreError.
     """
+    fetched = follow(here, server, text)
+    fetched.close()
+    return fetched.kept
+
+
+def follow(here: Environment, server: Gateway, text: str) -> Fetched:
+    """The same, of which more can be fetched as it comes, if it still runs. Whoever calls closes it."""
     client = _client(server)
     try:
-        return _Fetched(here, server, client, _chosen(client, text)).kept()
-    finally:
+        fetched = Fetched(here, server, client, _chosen(client, text))
+    except BaseException:
         client.close()
+        raise
+    try:
+        fetched.begin()
+    except BaseException:
+        fetched.close()
+        raise
+    return fetched
 
 
 def _chosen(client: RecordingClient, text: str) -> StoredRecording:
@@ -75,37 +93,89 @@ def _chosen(client: RecordingClient, text: str) -> StoredRecording:
     found = client.all(name) if is_session_name(name) and (epoch or not at) else []
     fitting = [stored for stored in found if stored.epoch.startswith(epoch)]
     if not fitting:
-        raise SessionNotFound(text, f"neither on this machine (codewrap ls --all) nor stored at {client.server}")
+        where = f"neither on this machine (codewrap ls --all) nor stored at {client.server}"
+        raise SessionNotFound(text, f"{where}; one that runs and is not stored is shown by codewrap attach")
     if at and len(fitting) > 1:
         raise SessionNotFound(text, "several begin so, give more of it")
     return fitting[0]
 
 
-class _Fetched:
-    """One recording on its way into a directory of ours."""
+class Fetched:
+    """One recording in a directory of ours, opened: first what there is, by `begin`, then `more`."""
 
     def __init__(self, here: Environment, server: Gateway, client: RecordingClient, stored: StoredRecording) -> None:
+        """Raises StoreError."""
         self._here = here
         self._server = server
         self._client = client
         self._stored = stored
+        self._opener: Opener
+        self._directory = _directory(here.values)
+        self._copy = LogCopy(self._directory, stored.name, stored.epoch)
+        self._facts: Mapping[str, Any] = {}
+        self._at = 0
+        self._due_s = 0.0
+        self._failing_s = 0.0
 
+    def begin(self) -> None:
+        """Raises as `fetch`."""
+        self._opener = Opener(recording_key(self._secret(), self._stored.name, self._stored.epoch))
+        self._read()
+        self._judge()
+        self._note()
+
+    @property
     def kept(self) -> Kept:
-        stored = self._stored
-        opener = Opener(recording_key(self._secret(), stored.name, stored.epoch))
-        directory = _directory(self._here.values)
-        copy = LogCopy(directory, stored.name, stored.epoch)
-        facts: Mapping[str, Any] = {}
-        for piece in self._client.read(stored.name, stored.epoch):
-            for block in self._opened(opener, piece):
-                copy.write(block.output_at, block.output, block.timeline)
-                facts = block.facts or facts
-        self._judge(opener)
-        copy.finish(facts, stored.updated_at, runs=stored.live and not opener.is_whole)
-        kept = Archive(directory).find(f"{stored.name}@{stored.epoch}")
+        """Raises SessionNotFound."""
+        kept = Archive(self._directory).find(f"{self._stored.name}@{self._stored.epoch}")
         if kept is None:
-            raise SessionNotFound(stored.name, "its recording is gone from this machine")
+            raise SessionNotFound(self._stored.name, "its recording is gone from this machine")
         return kept
+
+    def more(self) -> None:
+        """What has come since, now and then; a server that does not answer is given a minute. Raises as `fetch`."""
+        now_s = time.monotonic()
+        if now_s < self._due_s or not self._runs:
+            return
+        try:
+            came = self._read()
+            if not came:
+                self._look_again()
+        except TransportError as error:
+            self._failing_s = self._failing_s or now_s
+            if not error.retry or now_s - self._failing_s > PATIENCE_S:
+                raise
+        else:
+            self._failing_s = 0.0
+        self._note()
+        self._due_s = time.monotonic() + LOOK_S
+
+    def close(self) -> None:
+        """What was fetched stays as long as this process."""
+        self._copy.close()
+        self._client.close()
+
+    @property
+    def _runs(self) -> bool:
+        return self._stored.live and not self._opener.is_whole
+
+    def _read(self) -> bool:
+        """Whether there was anything."""
+        before = self._at
+        for piece in self._client.read(self._stored.name, self._stored.epoch, self._at):
+            self._at += len(piece)
+            for block in self._opened(self._opener, piece):
+                self._copy.write(block.output_at, block.output, block.timeline)
+                self._facts = block.facts or self._facts
+        return self._at > before
+
+    def _look_again(self) -> None:
+        """Whether its host is there; a recording that was deleted meanwhile goes on no more."""
+        found = [each for each in self._client.all(self._stored.name) if each.epoch == self._stored.epoch]
+        self._stored = found[0] if found else replace(self._stored, live=False)
+
+    def _note(self) -> None:
+        self._copy.note(self._facts, self._stored.updated_at, runs=self._runs)
 
     def _opened(self, opener: Opener, piece: bytes) -> list[Block]:
         try:
@@ -114,13 +184,13 @@ class _Fetched:
             first = "; or the server has another master key since" if not opener.blocks else ""
             raise RemoteProtocolError(f"{self._server.url}: {error}{first}") from None
 
-    def _judge(self, opener: Opener) -> None:
+    def _judge(self) -> None:
         stored = self._stored
-        if stored.ended and not opener.is_whole:
+        if stored.ended and not self._opener.is_whole:
             raise RemoteProtocolError(
                 f"{self._server.url}: the stored recording is damaged: it is said to have ended, and its end is missing"
             )
-        if opener.is_whole:
+        if self._opener.is_whole:
             until = ""
         elif stored.live:
             until = f", up to {console.moment(stored.updated_at)}: it still runs"

@@ -55,13 +55,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a recording says of itself. ``timestamp`` is when it began, in seconds since 1970."""
+    """What a recording says of itself. ``timestamp`` is when it began, since 1970; ``term`` is TERM, ``shell`` SHELL."""
 
     size: Size
     timestamp: int | None = None
     command: str = ""
     title: str = ""
     term: str = ""
+    shell: str = ""
 
 
 def resized(time_s: float, size: Size) -> Event:
@@ -87,8 +88,8 @@ class Encoder:
         if header.timestamp is not None:
             about["timestamp"] = header.timestamp
         about |= {name: text for name, text in (("command", header.command), ("title", header.title)) if text}
-        if header.term:
-            about["env"] = {"TERM": header.term}
+        if env := {name: text for name, text in (("TERM", header.term), ("SHELL", header.shell)) if text}:
+            about["env"] = env
         return _to_json(about) + "\n"
 
     def event(self, event: Event) -> str:
@@ -139,15 +140,16 @@ def _header(version: int, about: dict[str, Any]) -> Header:
     cols, rows = (term.get("cols"), term.get("rows")) if version == 3 else (about.get("width"), about.get("height"))
     if not isinstance(cols, int) or not isinstance(rows, int):
         raise RemoteProtocolError("it does not say how large its terminal was")
-    env = about.get("env")
-    kind = term.get("type") or (env.get("TERM") if isinstance(env, dict) else None)
+    said = about.get("env")
+    env: dict[str, Any] = said if isinstance(said, dict) else {}
     began = about.get("timestamp")
     return Header(
         Size(rows=rows, cols=cols).clamped(),
         int(began) if isinstance(began, int | float) and math.isfinite(began) else None,
         _text(about.get("command")),
         _text(about.get("title")),
-        _text(kind),
+        _text(term.get("type") or env.get("TERM")),
+        _text(env.get("SHELL")),
     )
 
 

@@ -89,18 +89,28 @@ class LogCopy:
         except OSError as error:
             raise StoreError(str(self.directory), f"cannot be written: {error.strerror}") from error
 
-    def finish(self, facts: Mapping[str, Any], seen_at: float, *, runs: bool) -> None:
-        """Write down what is known, and that it was last heard of at ``seen_at``. ``runs``: elsewhere. Raises StoreError."""
+    def note(self, facts: Mapping[str, Any], seen_at: float, *, runs: bool) -> None:
+        """Write down what is known, and that it was last heard of at ``seen_at``. ``runs``: elsewhere. Raises StoreError.
+
+        More may be written after that, and noted again.
+        """
         for fd in (self._output, self._timeline):
             with contextlib.suppress(OSError):
                 os.utime(fd, (seen_at, seen_at))
-                os.close(fd)
         known = {name: value for name, value in facts.items() if name not in _OURS}
         # Never taken for a process of this machine, whatever has its number here.
         written = {"v": sessionfile.VERSION, **known, "pid": None, "pid_started": "elsewhere", "machine": ""}
         write_private(self.directory / sessionfile.FILE_NAME, json.dumps(written).encode())
         if runs:
             write_private(self.directory / sessionfile.HEARTBEAT, b"")
+        else:
+            (self.directory / sessionfile.HEARTBEAT).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """No more is written."""
+        for fd in (self._output, self._timeline):
+            with contextlib.suppress(OSError):
+                os.close(fd)
 
 
 def _write(fd: int, data: bytes, at: int) -> None:

@@ -20,7 +20,7 @@ from codewrap.store.sessionlog import STREAMS, Entry, LogReader
 READ_BYTES: Final = 64 * 1024
 MAX_LABEL: Final = 200
 DEFAULT_SIZE: Final = Size(rows=24, cols=80)
-# What a session's own terminal was is not written down; the screens that are made of it know what this one does.
+# Where a session's own terminal is not known (it was not always written down): screens made of it know what this one does.
 TERM: Final = "xterm-256color"
 
 

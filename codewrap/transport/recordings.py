@@ -78,9 +78,8 @@ class RecordingClient:
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise TransportError(self.server, "does not answer like codewrap serve-auth", retry=False) from error
 
-    def read(self, name: str, epoch: str) -> Iterator[bytes]:
-        """All of it, piece by piece. Raises AuthError, TransportError."""
-        at = 0
+    def read(self, name: str, epoch: str, at: int = 0) -> Iterator[bytes]:
+        """All of it from ``at`` on, piece by piece. Raises AuthError, TransportError."""
         while True:
             answer = self._ask("GET", f"{_path(name, epoch)}?at={at}")
             self._check(answer)

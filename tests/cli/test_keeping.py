@@ -54,6 +54,22 @@ def test_what_is_known_of_a_session_stands_beside_its_log_and_no_key(tmp_path: P
     assert "hush" not in (kept.directory / "session.json").read_text()
 
 
+def test_terminal_and_shell_of_its_surroundings_are_known_and_nothing_else_of_them(tmp_path: Path) -> None:
+    keeping = Keeping({"TERM": "screen", "SHELL": "/bin/zsh", "PASSWORD": "hush"}, record=True)
+    keeping.begin(record(tmp_path), pty=True, size=Size(30, 100))
+    kept = Archive(tmp_path).find("build")
+    assert kept is not None
+    assert kept.facts["environ"] == {"TERM": "screen", "SHELL": "/bin/zsh"} == keeping.plan()["environ"]
+    assert "hush" not in (kept.directory / "session.json").read_text()
+
+
+@pytest.mark.parametrize(("pty", "environ"), [(True, {"TERM": "xterm-256color"}), (False, {})])
+def test_a_terminal_of_its_own_has_a_name(pty: bool, environ: dict[str, str], tmp_path: Path) -> None:
+    keeping = Keeping({}, record=True)
+    keeping.begin(record(tmp_path), pty=pty, size=Size(30, 100))
+    assert keeping.plan()["environ"] == environ
+
+
 def test_how_it_ended_is_added(tmp_path: Path) -> None:
     keeping = Keeping({}, record=True)
     keeping.begin(record(tmp_path), pty=False, size=Size(24, 80))
@@ -77,6 +93,7 @@ def test_a_log_is_kept_unless_that_is_not_wanted(record_it: bool, retention: str
         "stored": False,
         "keep_s": 0 if retention == "0" else 2_592_000,
         "keep_bytes": 5_000_000,
+        "environ": {},
     }
 
 

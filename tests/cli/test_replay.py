@@ -81,7 +81,13 @@ def test_without_a_terminal_it_says_what_to_use(codewrap: CommandLine) -> None:
 
 @pytest.mark.parametrize(
     ("words", "status"),
-    [(["none"], 255), (["./none.cast"], 125), (["demo", "--speed", "0"], 2), (["demo", "--idle-limit", "-1"], 2)],
+    [
+        (["none"], 255),
+        (["./none.cast"], 125),
+        (["demo", "--speed", "0"], 2),
+        (["demo", "--idle-limit", "-1"], 2),
+        (["demo", "--idle-limit", "nan"], 2),
+    ],
 )
 def test_what_cannot_be_played_is_one_line(codewrap: CommandLine, words: list[str], status: int) -> None:
     with replay(codewrap, *words) as terminal:

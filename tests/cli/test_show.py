@@ -13,6 +13,7 @@ from codewrap.store.spent import Spent, write_spent
 from tests.support.accounts import run_here, sessions_of
 from tests.support.cli import CommandLine, Done
 from tests.support.kept import BEGAN_AT, ended, lost
+from tests.support.storing import StoringServer, blocks_of, sealed
 from tests.support.web import WebServer, answer
 
 TOKEN = "a-token-that-is-long"
@@ -105,7 +106,7 @@ def test_an_earlier_one_is_shown_by_the_beginning_of_its_id(codewrap: CommandLin
 
 def test_a_session_that_only_the_server_knows_is_shown_as_far_as_it_says(codewrap: CommandLine) -> None:
     session = {"sessionId": "deploy", "owner": "bob", "openedAt": 1_700_000_000, "seenAt": 1_700_000_060}
-    with WebServer(lambda _: answer(json.dumps({"sessions": [session]}))) as server:
+    with WebServer(lambda _: answer(json.dumps({"sessions": [session], "recordings": []}))) as server:
         settings = {"CODEWRAP_URL": server.url, "CODEWRAP_TOKEN": TOKEN}
         shown = facts(codewrap("show", "deploy", **settings))
         as_json = json.loads(codewrap("show", "deploy", "--json", **settings).out)
@@ -113,6 +114,28 @@ def test_a_session_that_only_the_server_knows_is_shown_as_far_as_it_says(codewra
     assert (shown["owner"].strip(), shown["server"].strip()) == ("bob", server.url)
     assert (as_json["name"], as_json["state"], as_json["owner"]) == ("deploy", "running", "bob")
     assert missing.status == 255
+
+
+def test_a_session_that_only_the_server_stores_is_shown_like_one_that_is_here(codewrap: CommandLine) -> None:
+    with StoringServer(sealed(blocks_of())) as server:
+        settings = {"CODEWRAP_URL": server.url, "CODEWRAP_TOKEN": TOKEN}
+        done = codewrap("show", "build@0123", **settings)
+        as_json = json.loads(codewrap("show", "build", "--json", **settings).out)
+        missing = codewrap("show", "other", **settings)
+    assert f"as {server.url} stores it" in done.err
+    shown = {name.strip(): value.strip() for name, _, value in (line.partition("  ") for line in done.out.splitlines())}
+    assert (shown["state"], shown["command"], shown["log"]) == ("exit 3", "make", f"{server.url} (recording)")
+    assert (as_json["status"], as_json["server"], as_json["stored"], as_json["log_directory"]) == (3, server.url, True, None)
+    assert missing.status == 255
+    assert f"nor stored at {server.url}" in missing.err
+
+
+def test_where_to_read_what_was_said_is_shown(codewrap: CommandLine) -> None:
+    kept = ended(sessions_of(codewrap), "build")
+    (kept.directory / "uplink.log").touch()
+    assert "said" not in said(codewrap, "build")
+    (kept.directory / "host.log").write_text("[codewrap] session build ended\n")
+    assert said(codewrap, "build")["said"] == str(kept.directory / "host.log")
 
 
 @pytest.mark.parametrize("name", ["nothing", "../build", "build@"])

@@ -11,7 +11,7 @@ import pytest
 from codewrap.cli import stored
 from codewrap.cli.environment import Environment
 from codewrap.cli.recordings import Recording
-from codewrap.errors import RemoteProtocolError, SessionNotFound
+from codewrap.errors import RemoteProtocolError, SessionNotFound, TransportError
 from codewrap.store.archive import Fate
 from tests.support.storing import OUTPUT, RUN, TIMELINE, UPDATED, StoringServer, blocks_of, sealed
 
@@ -71,6 +71,55 @@ def test_what_was_altered_cut_or_sealed_otherwise_is_refused(here: Environment) 
         server.master_key = bytes(32)
         with pytest.raises(RemoteProtocolError, match="another master key since"):
             stored.fetch(here, server.gateway, "build")
+
+
+def test_what_still_runs_is_followed_to_its_end(here: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "LOOK_S", 0.0)
+    whole = sealed(blocks_of())
+    first = 4 + int.from_bytes(whole[:4], "big")
+    second = first + 4 + int.from_bytes(whole[first : first + 4], "big")
+    with StoringServer(whole[:first], ended=False, live=True) as server:
+        fetched = stored.follow(here, server.gateway, "build")
+        kept = fetched.kept
+        assert kept.state.fate is Fate.RUNNING
+        fetched.more()
+        assert (kept.directory / "output").read_bytes() == b""
+        server.data = whole[: second - 3]
+        fetched.more()
+        server.data = whole[:second]
+        fetched.more()
+        assert (kept.directory / "output").read_bytes() == OUTPUT
+        assert kept.state.fate is Fate.RUNNING
+        server.data = whole
+        fetched.more()
+        assert (kept.state.fate, kept.state.code) == (Fate.ENDED, 3)
+        asked = len(server.asked)
+        fetched.more()
+        assert len(server.asked) == asked
+        fetched.close()
+
+
+@pytest.mark.parametrize("left", ["gone", "deleted"])
+def test_what_is_followed_and_whose_host_is_gone_is_lost(left: str, here: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "LOOK_S", 0.0)
+    with StoringServer(sealed(blocks_of(whole=False)), ended=False, live=True) as server:
+        fetched = stored.follow(here, server.gateway, "build")
+        server.listed[:] = [] if left == "deleted" else [server.listed[0] | {"live": False}]
+        fetched.more()
+        fetched.close()
+    assert fetched.kept.state.fate is Fate.LOST
+
+
+def test_a_server_that_is_away_for_a_while_ends_no_following(here: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "LOOK_S", 0.0)
+    with StoringServer(sealed(blocks_of(whole=False)), ended=False, live=True) as server:
+        fetched = stored.follow(here, server.gateway, "build")
+    fetched.more()
+    assert fetched.kept.state.fate is Fate.RUNNING
+    monkeypatch.setattr(stored, "PATIENCE_S", -1.0)
+    with pytest.raises(TransportError):
+        fetched.more()
+    fetched.close()
 
 
 def test_what_processes_that_are_gone_left_is_removed(here: Environment, tmp_path: Path) -> None:

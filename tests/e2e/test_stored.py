@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.ptydriver import eventually
 from tests.support.served import Served
-from tests.support.sessions import TOKEN, Machine, session_name
+from tests.support.sessions import CODEWRAP, TOKEN, Machine, session_name
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -101,6 +101,18 @@ def test_attach_to_a_session_that_is_over_shows_its_end_and_leaves_with_its_stat
     piped = place.viewer.attach_piped(place.name)
     assert piped.status() == 7
     assert b"\x1b[31mred" in piped.out.everything()
+
+
+def test_a_session_that_runs_elsewhere_is_followed_to_its_end(place: Place) -> None:
+    host = place.host.run("--name", place.name, "sh", "-c", "echo first; read x; echo last; exit 7")
+    eventually(lambda: place.listed() != [], "its recording has begun")
+    reader = place.viewer.piped([CODEWRAP, "logs", "--follow", place.name])
+    reader.out.expect(b"first")
+    host.send("\n")
+    reader.out.expect(b"last")
+    assert reader.status() == 0
+    assert host.status() == 7
+    assert b"was lost" not in reader.err.everything()
 
 
 def test_nothing_is_in_clear_on_the_servers_disk(place: Place) -> None:

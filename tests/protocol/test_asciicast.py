@@ -10,7 +10,7 @@ from codewrap.errors import RemoteProtocolError
 from codewrap.protocol.asciicast import Code, Decoder, Encoder, Event, Header, resized
 from codewrap.protocol.geometry import Size
 
-HEADER = Header(Size(rows=24, cols=80), 1504467315, "sh -c 'a b'", "demo", "xterm-256color")
+HEADER = Header(Size(rows=24, cols=80), 1504467315, "sh -c 'a b'", "demo", "xterm-256color", "/bin/bash")
 EVENTS = [
     Event(0.25, Code.OUTPUT, "\x1b[1mHello\r\n"),
     Event(1.5, Code.MARKER, "somebody joined"),
@@ -28,7 +28,7 @@ def lines(version: int, events: list[Event]) -> list[str]:
 def test_version_3_is_written_as_its_documentation_has_it() -> None:
     assert "".join(lines(3, EVENTS)) == (
         '{"version": 3, "term": {"cols": 80, "rows": 24, "type": "xterm-256color"}, "timestamp": 1504467315, '
-        '"command": "sh -c \'a b\'", "title": "demo", "env": {"TERM": "xterm-256color"}}\n'
+        '"command": "sh -c \'a b\'", "title": "demo", "env": {"TERM": "xterm-256color", "SHELL": "/bin/bash"}}\n'
         '[0.25, "o", "\\u001b[1mHello\\r\\n"]\n'
         '[1.25, "m", "somebody joined"]\n'
         '[0.0, "r", "90x30"]\n'
@@ -46,7 +46,7 @@ def test_version_2_counts_from_the_beginning_and_marks_the_exit() -> None:
         "timestamp": 1504467315,
         "command": "sh -c 'a b'",
         "title": "demo",
-        "env": {"TERM": "xterm-256color"},
+        "env": {"TERM": "xterm-256color", "SHELL": "/bin/bash"},
     }
     assert [json.loads(line) for line in written[1:]] == [
         [0.25, "o", "\x1b[1mHello\r\n"],

@@ -40,7 +40,8 @@ def copied(source: Path, target: Path, *, most_bytes: int, runs: bool = False) -
         output_at, output, timeline = log.next(output_at, timeline_at, most_bytes)
         copy.write(output_at, output, timeline)
         output_at, timeline_at = output_at + len(output), timeline_at + len(timeline)
-    copy.finish(log.facts(10_000), SEEN, runs=runs)
+    copy.note(log.facts(10_000), SEEN, runs=runs)
+    copy.close()
     log.close()
     found = Archive(target).find("build")
     assert found is not None
@@ -97,9 +98,24 @@ def test_output_that_is_not_held_any_more_is_passed_over_and_told_as_a_gap(tmp_p
     assert len(output) == 1000
     copy = LogCopy(tmp_path / "there", "build", EPOCH)
     copy.write(log._keep_bytes + 2 * step, b"new", timeline)
-    copy.finish({}, time.time(), runs=False)
+    copy.note({}, time.time(), runs=False)
+    copy.close()
     moments = list(Account(LogReader(copy.directory)).advance())
     assert [moment.values[0] for moment in moments if not isinstance(moment, Written) and moment.what == "gap"] == [0]
+
+
+def test_a_copy_grows_runs_and_is_over_at_last(tmp_path: Path) -> None:
+    copy = LogCopy(tmp_path, "build", EPOCH)
+    copy.write(0, b"one", b"")
+    copy.note({}, SEEN, runs=True)
+    kept = Archive(tmp_path).find("build")
+    assert kept is not None
+    assert kept.state.fate is Fate.RUNNING
+    copy.write(3, b" two", b"")
+    copy.note({}, SEEN, runs=False)
+    assert kept.state.fate is Fate.LOST
+    assert (copy.directory / "output").read_bytes() == b"one two"
+    copy.close()
 
 
 def test_a_command_line_of_megabytes_is_cut(tmp_path: Path) -> None:
