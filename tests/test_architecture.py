@@ -46,6 +46,7 @@ THIRD_PARTY = {
     "sqlalchemy": {"server/stores/"},
     "redis": {"server/stores/redisstore.py"},
     "limits": {"server/"},
+    "re2": {"server/patterns.py"},
     "prometheus_client": {"server/metrics.py"},
     "uvicorn": {"broker/serving.py", "cli/serving.py"},
 }

@@ -1,4 +1,4 @@
-"""A publisher in the hub's own thread: events go to the hub as values, without HTTP, signatures and JSON in between."""
+"""The hub for whoever is in its own thread: events go to it as values, and requests to its HTTP API without a socket."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from codewrap.broker.app import HubRuntime
 from codewrap.broker.names import parse_channel
+from codewrap.broker.signatures import ApiRequest
 from codewrap.transport.base import Event
 
 
@@ -23,3 +24,15 @@ class HubPublisher:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+class HubApi:
+    """The hub's HTTP API without a socket, for whoever is in its event loop already."""
+
+    def __init__(self, runtime: HubRuntime) -> None:
+        self._runtime = runtime
+
+    def request(self, method: str, path_with_query: str, body: bytes) -> tuple[int, bytes]:
+        """Status and body."""
+        answer = self._runtime.answer(ApiRequest.of(method, path_with_query, body))
+        return answer.status, answer.body

@@ -274,7 +274,7 @@ def direct_viewer(access: Access, viewer: ViewerName, deliver: Deliver) -> Viewe
     # A broker that is told to end users' connections ends those of nobody in particular as well.
     subscriber = PysherSubscriber(access.ws, authorizer, deliver, sign_in=access.user is None)
     interval_s = input_interval_s(PUSHER_CLIENT_EVENTS_PER_S if access.hosted else None)
-    return ViewerParts(subscriber, functools.partial(_publish_once, access), access.ws.url, interval_s)
+    return ViewerParts(subscriber, functools.partial(publish_once, access), access.ws.url, interval_s)
 
 
 def input_interval_s(client_events_per_s: int | None) -> float:
@@ -282,7 +282,8 @@ def input_interval_s(client_events_per_s: int | None) -> float:
     return 1 / (client_events_per_s * INPUT_SHARE) if client_events_per_s else 0.0
 
 
-def _publish_once(access: Access, event: Event) -> None:
+def publish_once(access: Access, event: Event) -> None:
+    """Over a connection for this alone. Raises AuthError, TransportError."""
     from codewrap.transport.publish import PusherPublisher
 
     publisher = PusherPublisher(access.credentials, access.api, event_bytes=access.event_bytes)

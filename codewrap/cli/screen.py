@@ -51,13 +51,13 @@ def screen(
         to = Destination.find(session, environment.current(), mode, tls=tls, quiet=True)
         remote = attached(to, timeout_s, encrypted=not no_encrypt, read_only=True)
         try:
-            shown = remote.shown()
+            shown, epoch, offset = remote.seen()
         finally:
             remote.close()
     except (TransportError, AuthError) as error:
         console.fail(error)
         console.leave(EXIT_NOT_ATTACHED)
-    _write(output, _picture(shown) if as_png else _json(to.name, shown) if as_json else _text(shown))
+    _write(output, _picture(shown) if as_png else _json(to.name, epoch, offset, shown) if as_json else _text(shown))
     console.leave(0)
 
 
@@ -77,14 +77,12 @@ def _picture(shown: Shown) -> bytes:
     return png(shown)
 
 
-def _json(name: str, shown: Shown) -> bytes:
-    return console.json_line({"session": name, **shown.document()}).encode()
+def _json(name: str, epoch: str, offset: int, shown: Shown) -> bytes:
+    return console.json_line({"session": name, "epoch": epoch, "offset": offset, **shown.document()}).encode()
 
 
 def _text(shown: Shown) -> bytes:
-    """What turns text round or is not seen does not reach this terminal."""
-    text = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in shown.text)
-    return (text + "\n" if text else "").encode(errors="replace")
+    return shown.plain.encode(errors="replace")
 
 
 def _write(output: Path | None, data: bytes) -> None:

@@ -18,6 +18,7 @@ import ssl
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,14 +28,16 @@ import uvicorn
 from codewrap import config
 from codewrap.broker.app import HubRuntime, hub_routes
 from codewrap.broker.apps import App, Webhook
+from codewrap.broker.inprocess import HubApi
 from codewrap.broker.limits import Limits
 from codewrap.broker.origins import ANY, Door
 from codewrap.broker.serving import uvicorn_settings
-from codewrap.broker.signatures import ApiRequest
+from codewrap.cli import looking
 from codewrap.errors import ConfigError, TransportError
 from codewrap.redaction import redact_all
 from codewrap.server.app import Backends, MountedHub, PublicBroker, ServerSettings, build_app
 from codewrap.server.auditing import Auditor
+from codewrap.server.authorize import Signer
 from codewrap.server.guard import Reach, normal_origin
 from codewrap.server.health import Probe, always, http_probe
 from codewrap.server.keys import KeyStore
@@ -105,6 +108,7 @@ class Backing:
     probe: Probe
     description: str
     kind: str
+    way: looking.Way
     hub: MountedHub | None = None
     runtime: HubRuntime | None = None
     frame_bytes: int = 64 * 1024
@@ -164,6 +168,7 @@ def _backends(backing: Backing, values: Mapping[str, str], store: KeyStore) -> B
         backing.probe,
         several="CODEWRAP_STATE" in values,
         recordings=open_recordings(values, store.directory),
+        looks=looking.Viewers(backing.way, Signer(backing.settings.app, backing.settings.master_key)),
     )
 
 
@@ -277,6 +282,7 @@ def _in_front_of(broker: config.Broker, secrets: Secrets, reach: Reach, public: 
         probe=http_probe(broker.api_host, broker.api_port, tls=broker.tls),
         description=f"{broker.family.capitalize()} server at {endpoint.url}",
         kind=broker.family.lower(),
+        way=looking.way_to_broker(broker),
     )
 
 
@@ -290,6 +296,7 @@ def _own_hub(options: Options, store: KeyStore, secrets: Secrets, reach: Reach, 
     hooks = tuple(Webhook(config.check_url("--webhook", url)) for url in _split(options.webhooks))
     runtime = HubRuntime(App(keys.app_id, keys.key, keys.secret, webhooks=hooks), limits=limits, door=Door({ANY}, {ANY}))
     nowhere = Endpoint("localhost", 80, False, keys.key)
+    make_publisher = partial(_hub_publisher, app, nowhere, event_bytes, runtime)
     return Backing(
         settings=ServerSettings(
             app,
@@ -301,13 +308,12 @@ def _own_hub(options: Options, store: KeyStore, secrets: Secrets, reach: Reach, 
             reach,
             client_events_per_s=limits.client_events_per_s,
         ),
-        make_publisher=lambda: PusherPublisher(
-            app, nowhere, event_bytes=event_bytes, backend=CallableBackend(_InLoop(runtime).request)
-        ),
+        make_publisher=make_publisher,
         terminate=None,  # every socket of it is closed, signed in or not
         probe=always,
         description="this server itself",
         kind="own",
+        way=looking.way_to_hub(runtime, make_publisher),
         hub=MountedHub(
             hub_routes(runtime),
             runtime.running,
@@ -320,24 +326,16 @@ def _own_hub(options: Options, store: KeyStore, secrets: Secrets, reach: Reach, 
     )
 
 
+def _hub_publisher(app: AppCredentials, nowhere: Endpoint, event_bytes: int, runtime: HubRuntime) -> Publisher:
+    return PusherPublisher(app, nowhere, event_bytes=event_bytes, backend=CallableBackend(HubApi(runtime).request))
+
+
 def _terminate(app: AppCredentials, endpoint: Endpoint, user: str) -> None:
     publisher = PusherPublisher(app, endpoint)
     try:
         publisher.terminate_user(user)
     finally:
         publisher.close()
-
-
-class _InLoop:
-    """The hub's HTTP API without a socket, for whoever is in its event loop already."""
-
-    def __init__(self, runtime: HubRuntime) -> None:
-        self._runtime = runtime
-
-    def request(self, method: str, path_with_query: str, body: bytes) -> tuple[int, bytes]:
-        """Status and body."""
-        answer = self._runtime.answer(ApiRequest.of(method, path_with_query, body))
-        return answer.status, answer.body
 
 
 def _public_broker(text: str | None) -> PublicBroker | None:

@@ -24,6 +24,7 @@ from codewrap.server.api.answerpage import AnswerPageApi
 from codewrap.server.api.answers import AnswerApi
 from codewrap.server.api.channels import ChannelApi
 from codewrap.server.api.hosting import HostingApi
+from codewrap.server.api.looking import LookingApi
 from codewrap.server.api.metrics import MetricsApi
 from codewrap.server.api.pages import PageApi
 from codewrap.server.api.recordings import RecordingApi
@@ -43,6 +44,7 @@ from codewrap.server.health import Health, Probe, always
 from codewrap.server.identity import Gatekeeper, Recognizer
 from codewrap.server.limits import Limits
 from codewrap.server.limitstorage import StateStorage
+from codewrap.server.looking import Looking, Looks
 from codewrap.server.measured import CountedBlocks, CountedRevocations, MeasuredPublisher, MeasuredRequests, MeasuredState
 from codewrap.server.metrics import Census, Metrics
 from codewrap.server.outlets import Outlets
@@ -90,7 +92,7 @@ class Backends:
 
     With a hub ``make_publisher`` is called once, and its publisher is used in the event loop: it must hand over and never wait.
     ``several``: other copies of the server may share ``state``, and limits are counted in it.
-    ``recordings`` None: none are stored.
+    ``recordings`` None: none are stored. ``looks`` None: no screens are shown.
     """
 
     make_publisher: Callable[[], Publisher]
@@ -101,6 +103,7 @@ class Backends:
     probe: Probe = always
     several: bool = False
     recordings: RecordingFiles | None = None
+    looks: Looks | None = None
 
 
 def build_app(
@@ -119,6 +122,7 @@ def build_app(
         TypingApi(service),
         SessionApi(service, own),
         HostingApi(service),
+        LookingApi(service),
         RecordingApi(service),
         TokenApi(service),
         ShareApi(service),
@@ -182,6 +186,7 @@ def _service(settings: ServerSettings, backends: Backends, hub: MountedHub | Non
         limits=Limits(counting, metrics.limit_hit, clock),
         metrics=metrics,
         recordings=Recordings(backends.recordings, registry, clock),
+        looking=Looking(backends.looks),
         clock=clock,
     )
 
@@ -205,6 +210,7 @@ class _Lifespan:
             try:
                 yield
             finally:
+                await service.looking.close()
                 await service.recordings.close()
                 await self._expiry.close()
                 await service.revocations.close()

@@ -55,6 +55,8 @@ def _times(amount: int, seconds: int) -> RateLimitItem:
 # Windows of two seconds where somebody types: who is told to wait waits for the window's end.
 INPUTS = Kind("inputs", "inputs", _times(120, 2), _times(240, 2), _times(1200, 2))
 SYNCS = Kind("syncs", "requests for screens or bytes", _times(40, 2), _times(80, 2), _times(400, 2))
+# Each is a viewer that comes, unless the same user's last look at that session was a moment ago.
+LOOKS = Kind("looks", "looks at screens", _times(20, 2), _times(20, 2), _times(100, 2))
 OPENINGS = Kind("openings", "openings of sessions", token=_times(600, 60), address=_times(1200, 60))
 # A host stores a piece every five seconds, and what is left at the end; who reads a long recording asks for each MiB of it.
 STORINGS = Kind("storings", "pieces of recordings stored", token=_times(1200, 60), address=_times(2400, 60))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from codewrap import __version__
 from codewrap.server.guard import SECURITY_HEADERS
+from codewrap.server.lookschemas import ENCRYPTED, LOOK_SCHEMAS
 from codewrap.server.schemas import EPOCH, POSITION, SCHEMAS, SESSION, TOKEN_ID, Schema, ref
 
 _PROBLEMS = {
@@ -11,17 +12,19 @@ _PROBLEMS = {
     401: "Without a right token or signature.",
     403: "Refused for this token, host or origin.",
     404: "There is no such thing.",
+    406: "It does not come in the media type that is asked for.",
     409: "Somebody else has it.",
     408: "The body came too slowly.",
     413: "Larger than the limit.",
     429: "Too often; `Retry-After` says when to come again.",
     502: "The broker refuses what this server sends.",
-    503: "The broker cannot be reached now.",
+    503: "The broker cannot be reached now, or too much is under way.",
     504: "What came of it is not known.",
 }
 _ALWAYS = (400, 403)
 _POSTED = (400, 401, 403, 408, 413, 429, 503)
 _ASKED = (400, 401, 403, 429, 503)
+_LOOKED = (404, 504)
 _PUBLISHED = (*_POSTED, 502)
 _TOLD = (*_PUBLISHED, 404)
 # Where this server is the broker, it says these as Pusher does to whom no session's credentials signed for.
@@ -58,7 +61,7 @@ def document() -> Schema:
         },
         "paths": _paths(),
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": SCHEMAS | LOOK_SCHEMAS,
             "headers": HEADERS,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
@@ -108,6 +111,10 @@ def _paths() -> Schema:
             "Answer the prompt that the bearer's link is for", "Answer", "Answered", json, problems=(*_TOLD, 409, 504), path=_NAME
         ),
         "/api/sessions/{name}/answers/{token_id}": _answered(),
+        "/api/sessions/{name}/screen": {"get": _screen()},
+        "/api/sessions/{name}/send": _post(
+            "Type into a session, and wait for what comes of it", "Send", "Sent", json, problems=(*_POSTED, *_LOOKED), path=_NAME
+        ),
         "/api/recordings": {"get": _get("Stored recordings that the token reaches", "Recordings", _ASKED, _SESSION)},
         "/api/recordings/{name}/{epoch}": _recording(),
         "/api/tokens": _post("Issue a token", "TokenRequest", "IssuedToken", json, status=201)
@@ -129,6 +136,16 @@ def _paths() -> Schema:
 def _answered() -> Schema:
     operation = _post("Say what became of an answer", "AnswerOutcome", "Noted", ("application/json",), problems=(*_POSTED, 404))
     operation["post"]["parameters"] = [_NAME, _TOKEN_ID]
+    return operation
+
+
+def _screen() -> Schema:
+    operation = _get("What a session's screen shows now", "Screen", (*_ASKED, 406, *_LOOKED))
+    operation["parameters"] = [_NAME, {"name": "encrypted", "in": "query", "required": False, "schema": ENCRYPTED}]
+    operation["responses"]["200"]["content"] |= {
+        "text/plain": {"schema": {"type": "string"}},
+        "image/png": {"schema": {"type": "string", "format": "binary"}},
+    }
     return operation
 
 

@@ -19,6 +19,7 @@ from codewrap.server.credentials import Issuer
 from codewrap.server.guard import Reach
 from codewrap.server.identity import Gatekeeper, Identity, address_of
 from codewrap.server.limits import Bounds, Kind, Limits, authorizations, new_sockets
+from codewrap.server.looking import Looking
 from codewrap.server.metrics import Metrics
 from codewrap.server.outlets import Outlets
 from codewrap.server.recordings import Recordings
@@ -85,6 +86,7 @@ class Service:
     limits: Limits
     metrics: Metrics
     recordings: Recordings
+    looking: Looking
     clock: Callable[[], float]
 
     async def identify(self, request: Request, act: Act | None = None, session: str | None = None) -> Identity:

@@ -111,6 +111,12 @@ class Shown:
         """The rows as lines, without those below the last that is not blank."""
         return "\n".join(self.rows).rstrip("\n")
 
+    @property
+    def plain(self) -> str:
+        """`text` as lines for any terminal or file: what turns text round or is not seen is not in it."""
+        text = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in self.text)
+        return text + "\n" if text else ""
+
     def document(self) -> dict[str, Any]:
         """As JSON has it. ``cursor`` is counted from 0; its ``col`` is the width while the next character would wrap."""
         modes = {one.name: getattr(self.modes, one.name) for one in fields(self.modes)}

@@ -144,8 +144,9 @@ class News:
         for row in rows:
             if not row.strip() or row in before:
                 continue
+            changed: tuple[int, int] | None = None
             for found in _each(pattern, row):
-                start, end = _changed(row, self._rows)
+                start, end = changed = changed or _changed(row, self._rows)
                 if found.start() < end and found.end() > start and _squeezed(row[start:end]) not in typed:
                     return found
         return None

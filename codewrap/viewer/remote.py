@@ -177,6 +177,18 @@ class Remote:
                 raise self._why() or NotAttached(self._terms.session, "nothing of it has been seen yet")
             return Shown.of(self._screen)
 
+    def seen(self) -> tuple[Shown, str, int]:
+        """As `shown`, with the run that it is of and how many bytes of output it is made from."""
+        with self._changed:
+            return self.shown(), self._talk.receiver.epoch, self._talk.receiver.offset
+
+    @property
+    def is_live(self) -> bool:
+        """It has not ended in any way, and what the session shows next would arrive."""
+        with self._changed:
+            self._turn()
+            return self._why() is None and self._talk.is_listening
+
     def type(self, data: bytes, timeout_s: float | None) -> None:
         """Have ``data`` written to the command, once; returns when it is. What follows is news for `find`.
 

@@ -1,4 +1,4 @@
-"""The publisher in the hub's own thread."""
+"""The publisher and the HTTP API in the hub's own thread."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 import pytest
 
 from codewrap.broker.app import HubRuntime
-from codewrap.broker.inprocess import HubPublisher
+from codewrap.broker.inprocess import HubApi, HubPublisher
 from codewrap.broker.refusals import Refusal
 from codewrap.transport.base import Event
 from tests.support.hub import APP, Recorder
+from tests.support.hubclient import sign
 
 
 def test_events_reach_all_who_subscribe_in_order_as_they_are() -> None:
@@ -34,3 +35,11 @@ def test_events_reach_all_who_subscribe_in_order_as_they_are() -> None:
 def test_a_channel_that_cannot_be_is_refused_before_anything_is_said() -> None:
     with pytest.raises(Refusal):
         HubPublisher(HubRuntime(APP)).publish([Event("no spaces please", "output", "x")])
+
+
+def test_the_http_api_answers_as_over_a_socket() -> None:
+    api = HubApi(HubRuntime(APP))
+    path = f"/apps/{APP.app_id}/channels"
+    status, body = api.request("GET", sign("GET", path), b"")
+    assert (status, json.loads(body)) == (200, {"channels": {}})
+    assert api.request("GET", f"{path}?auth_key=nobody", b"")[0] == 401

@@ -18,6 +18,7 @@ from tests.support.serve_auth import signed_target
 
 SESSION = os.environ.get("CODEWRAP_FUZZ_SESSION", "fuzzed")
 RUN = "0123456789abcdef"
+LOOKED_AT = os.environ.get("CODEWRAP_FUZZ_LOOKED_AT", "looked-at")
 _OPENED = json.loads(os.environ.get("CODEWRAP_FUZZ_OPENED", "{}"))
 _SHARE = os.environ.get("CODEWRAP_FUZZ_SHARE", "")
 _ADDRESSES = itertools.count(1)
@@ -49,6 +50,8 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         kwargs["auth"] = _Signed()
     if case.path.startswith("/api/recordings/") and positive:
         _recorded(case)
+    if case.path.endswith(("/screen", "/send")) and positive:
+        _looked(case)
     if case.path == "/api/shares/redeem" and positive and isinstance(case.body, dict) and next(_REDEEMED) % 2 == 0:
         case.body["token"] = _SHARE
 
@@ -58,6 +61,18 @@ def _recorded(case: Any) -> None:
     case.path_parameters["name"] = SESSION if case.method == "GET" else "another"
     if case.method != "PUT":
         case.path_parameters["epoch"] = RUN
+
+
+def _looked(case: Any) -> None:
+    """At the one session that a host answers for, with keys that there are; what is waited for does not come there."""
+    case.path_parameters["name"] = LOOKED_AT
+    if case.query and "encrypted" in case.query:
+        case.query["encrypted"] = "true"
+    if isinstance(case.body, dict):
+        case.body["timeoutS"] = min(case.body.get("timeoutS", 0.3), 0.3)
+        for name, value in (("keys", ["C-c", "Enter"]), ("encrypted", True)):
+            if name in case.body:
+                case.body[name] = value
 
 
 def _spare(case: Any) -> None:

@@ -14,11 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ptydriver import eventually
 from tests.support.served import REPOSITORY, Served
-from tests.support.sessions import TOKEN
+from tests.support.sessions import TOKEN, Machine
 
 HERE = Path(__file__).resolve().parent
 SESSION = "fuzzed"
+LOOKED_AT = "looked-at"
+# Takes whatever is typed, without an end, and shows nothing of it.
+SWALLOWS = "stty raw -echo; echo here; exec cat > /dev/null"
 RUN = "0123456789abcdef"
 LIMIT_S = 3600
 
@@ -34,6 +38,7 @@ def ask_everything(served: Served, directory: Path, *options: str) -> subprocess
         "CODEWRAP_FUZZ_TOKEN": served.token,
         "CODEWRAP_FUZZ_OPENED": opened,
         "CODEWRAP_FUZZ_SESSION": SESSION,
+        "CODEWRAP_FUZZ_LOOKED_AT": LOOKED_AT,
         "CODEWRAP_FUZZ_SHARE": share,
         "PYTHONPATH": str(REPOSITORY),
         "NO_COLOR": "1",
@@ -74,7 +79,11 @@ def test_every_answer_to_right_and_wrong_requests_is_as_the_document_says(tmp_pa
     log = tmp_path / "log"
     # Behind a proxy each request may come from an address of its own: whoever guesses is not let guess for long.
     with Served(tmp_path, "--behind-proxy", settings={"AUTH_TOKEN": TOKEN}, log=log) as served:
-        done = ask_everything(served, tmp_path, "--seed", str(fuzz_seed), "--max-examples", str(examples))
+        with Machine(tmp_path / "host", {"CODEWRAP_URL": served.url, "CODEWRAP_TOKEN": TOKEN}) as machine:
+            host = machine.run("--name", LOOKED_AT, "--quiet", "--share", "write", "--", "sh", "-c", SWALLOWS)
+            host.shows("here")
+            eventually(lambda: LOOKED_AT.encode() in served.request("GET", "/api/sessions")[2], "it is hosted")
+            done = ask_everything(served, tmp_path, "--seed", str(fuzz_seed), "--max-examples", str(examples))
         assert served.request("GET", "/healthz")[0] == 200
         document = json.loads(served.request("GET", "/openapi.json")[2])
         status, _, _ = served.stop()

@@ -55,6 +55,11 @@ CALLS: list[tuple[str, object]] = [
     ("/api/shares", {"sessionId": "build", "lifetimeS": 10**7}),
     ("/api/shares/redeem", {"token": "x"}),
     ("/api/shares/redeem", {"token": 7}),
+    ("/api/sessions/{name}/send", {"text": "x", "keys": ["C-c"], "paste": True, "waitFor": "x", "timeoutS": 0.5}),
+    ("/api/sessions/{name}/send", {"keys": ["C-c"], "encrypted": False}),
+    ("/api/sessions/{name}/send", {"waitFor": "x"}),
+    ("/api/sessions/{name}/send", {"text": "x", "timeoutS": 61}),
+    ("/api/sessions/{name}/send", {"text": "x", "timeoutS": 0}),
     ("/apps/{app_id}/events", OUTPUT),
     ("/apps/{app_id}/events", {"name": "x", "data": "x", "channels": ["private-command-build"]}),
     ("/apps/{app_id}/events", {"name": "x", "data": "x", "channels": []}),
@@ -94,7 +99,7 @@ def test_requests_are_taken_exactly_where_the_schema_takes_them(path: str, value
     async def scenario(server: ServeAuth) -> Reply:
         if path.startswith("/apps/"):
             return await server.signed(await server.open_session(), path.rpartition("/")[2], value)
-        return await server.client.post_json(path, value)
+        return await server.client.post_json(path.replace("{name}", "build"), value)
 
     reply = ServeAuth().run(scenario)
     described = operation(path)

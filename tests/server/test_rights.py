@@ -25,13 +25,16 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/sessions/{name}/end": {"grant": "GRANT"},
     "POST /api/sessions/{name}/approvals": {"user": "carol"},
     "POST /api/sessions/{name}/kill": {},
+    "POST /api/sessions/{name}/send": {"text": "x"},
     "POST /api/sessions/{name}/answer-links": {"epoch": RUN, "offset": 1, "typed": 0, "prompt": "Name:", "reads": "line"},
     "POST /api/sessions/{name}/answers/{token_id}": {"outcome": "gone"},
     "POST /api/shares": {"sessionId": "build"},
     "POST /api/tokens": {"user": "carol", "role": "viewer"},
     "POST /api/revocations": {"user": "carol"},
 }
-OPEN = {("get", path) for path in ("/api/config", "/healthz", "/openapi.json", "/s/{name}", "/a/{name}")} | {("post", "/api/shares/redeem")}
+OPEN = {("get", path) for path in ("/api/config", "/healthz", "/openapi.json", "/s/{name}", "/a/{name}")} | {
+    ("post", "/api/shares/redeem")
+}
 # Who has a link made for one prompt may answer that, and nothing else: `tests/server/api/test_answers.py`.
 LINKED = {("post", "/api/sessions/{name}/answer")}
 SIGNED = {("post", "/apps/{app_id}/events"), ("post", "/apps/{app_id}/batch_events")}
@@ -123,7 +126,8 @@ def test_a_token_bound_to_sessions_may_nothing_with_others(role: Role) -> None:
         for what in ("POST /api/commands/input", "POST /api/commands/sync", "POST /api/shares"):
             _, path = endpoint(what)
             statuses.append((await server.stranger.post_json(path, BODIES[what], headers)).status)
-        for act in ("end", "approvals", "kill"):
+        statuses.append((await server.stranger.get("/api/sessions/build/screen", headers)).status)
+        for act in ("end", "approvals", "kill", "send"):
             body = BODIES[f"POST /api/sessions/{{name}}/{act}"]
             statuses.append((await server.stranger.post_json(f"/api/sessions/build/{act}", body, headers)).status)
         what = "POST /api/sessions/{name}/answer-links"

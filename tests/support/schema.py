@@ -10,6 +10,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "array": (list,),
     "string": (str,),
     "integer": (int,),
+    "number": (int, float),
     "boolean": (bool,),
     "null": (type(None),),
 }
@@ -83,6 +84,16 @@ def _not(value: Any, other: Any, schema: dict[str, Any], document: dict[str, Any
     raise Mismatch(f"{where}: fits what it must not")
 
 
+def _any_of(value: Any, options: Any, schema: dict[str, Any], document: dict[str, Any], where: str) -> None:
+    for option in options:
+        try:
+            check(value, option, document, where)
+        except Mismatch:
+            continue
+        return
+    _need(False, where, "fits none of the options")
+
+
 _CHECKS: dict[str, Any] = {
     "not": _not,
     "$ref": _ref,
@@ -91,6 +102,7 @@ _CHECKS: dict[str, Any] = {
     "required": _required,
     "additionalProperties": _additional,
     "oneOf": _one_of,
+    "anyOf": _any_of,
     "items": _items,
     "const": lambda v, a, s, d, w: _need(v == a, w, f"is not {a!r}"),
     "enum": lambda v, a, s, d, w: _need(v in a, w, f"is none of {a}"),
@@ -102,5 +114,6 @@ _CHECKS: dict[str, Any] = {
     "uniqueItems": lambda v, a, s, d, w: _need(len(set(v)) == len(v), w, "repeats"),
     "minimum": lambda v, a, s, d, w: _need(not isinstance(v, int) or v >= a, w, "is too small"),  # of numbers only
     "maximum": lambda v, a, s, d, w: _need(v <= a, w, "is too large"),
+    "exclusiveMinimum": lambda v, a, s, d, w: _need(v > a, w, "is too small"),
     "exclusiveMaximum": lambda v, a, s, d, w: _need(v < a, w, "is too large"),
 }

@@ -24,6 +24,7 @@ from codewrap.server.stores.opening import open_store
 from codewrap.store.audit import AuditLog
 from codewrap.transport.base import AppCredentials
 from tests.support.asgi import AsgiClient, Reply, lifespan
+from tests.support.looking import FakeLooks
 from tests.support.publishing import RecordingPublisher
 
 TOKEN = "correct-horse-battery-staple"
@@ -38,7 +39,13 @@ class ServeAuth:
     """One application and what it published."""
 
     def __init__(
-        self, hub: MountedHub | None = None, probe: Any = always, recordings: RecordingFiles | None = None, **changes: Any
+        self,
+        hub: MountedHub | None = None,
+        probe: Any = always,
+        recordings: RecordingFiles | None = None,
+        looks: FakeLooks | None = None,
+        can_look: bool = True,
+        **changes: Any,
     ) -> None:
         self.published = RecordingPublisher()
         self.terminated: list[str] = []
@@ -55,6 +62,7 @@ class ServeAuth:
             terminate=self.terminated.append,
             probe=probe,
             recordings=self.recordings,
+            looks=(looks or FakeLooks()) if can_look else None,
         )
         self.app: Starlette = build_app(ServerSettings(**values), backends, hub)
         self.client = AsgiClient(self.app, headers=BEARER)

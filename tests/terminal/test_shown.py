@@ -23,6 +23,11 @@ def test_text_is_the_rows_without_the_blank_ones_below() -> None:
     assert at.text == "one\n  two"
 
 
+def test_plain_text_turns_nothing_round_and_hides_nothing() -> None:
+    assert shown("a\u202eb\u200bc\r\nnext".encode()).plain == "a\ufffdb\ufffdc\nnext\n"
+    assert shown(b"").plain == ""
+
+
 @pytest.mark.parametrize(
     ("sequence", "style"),
     [

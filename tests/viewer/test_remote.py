@@ -137,6 +137,26 @@ def test_it_shows_what_the_session_shows(viewer: Attached) -> None:
     assert viewer.remote.shown().size == SIZE
 
 
+def test_what_is_seen_comes_with_its_run_and_place(viewer: Attached) -> None:
+    viewer.begins(b"hello")
+    viewer.says(Output("run", 0, b"\r\nworld"))
+    eventually(lambda: viewer.remote.seen()[2] == 7, "both")
+    shown, epoch, _ = viewer.remote.seen()
+    assert (shown.text, epoch) == ("hello\nworld", "run")
+
+
+def test_it_is_live_while_what_comes_next_would_arrive(viewer: Attached) -> None:
+    assert not viewer.remote.is_live
+    viewer.begins()
+    assert viewer.remote.is_live
+    viewer.subscriber.tells(StateChanged(ConnectionState.RECONNECTING, "gone", 1.0))
+    eventually(lambda: not viewer.remote.is_live, "the connection is known to be gone")
+    viewer.connects()
+    eventually(lambda: viewer.remote.is_live, "it is back")
+    viewer.remote.close()
+    assert not viewer.remote.is_live
+
+
 def test_nothing_is_shown_before_the_host_has_answered(viewer: Attached) -> None:
     viewer.connects()
     with pytest.raises(NotAttached):
