@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from codewrap.store.sessions import process_start
 
 # The uplink gives a sign of life every five seconds; more of them than this are not missed one after the other.
 FRESH_S = 20.0
+# There was no codewrap before (September 2020): a time from then is that of a clock that nobody had set yet.
+_FIRST_AT = 1_600_000_000.0
 # The entry of the end is the last, or has a few of those who watched behind it.
 _TAIL_BYTES = 16 * 1024
 _DIRECTORY = re.compile(r"(.{1,48})-([0-9a-f]{16})")
@@ -166,6 +168,15 @@ class Kept:
     def last_seen(self) -> float:
         """When its log or sign of life changed last (Unix time); 0.0 where that cannot be said."""
         return max(self._changed_at(name) for name in (sessionfile.HEARTBEAT, "output", "timeline"))
+
+    def over_at(self, state: State) -> float:
+        """Since when it is over (Unix time), for who asks how long ago that was; 0.0 where nothing says so.
+
+        A clock that was set back while it ran says a time before its beginning. One that was not set at all says nothing, and
+        then the sign of life counts, which `Archive.prune` gives it in the place of one of its uplink.
+        """
+        at = max(state.at or 0.0, self.started_at)
+        return at if at == 0.0 or at >= _FIRST_AT else max(at, self._changed_at(sessionfile.HEARTBEAT))
 
     def size_bytes(self) -> int:
         """What all its files take of the disk."""
@@ -315,32 +326,27 @@ class Archive:
     def doomed(self, policy: Policy, now: float) -> list[Kept]:
         """What ``policy`` does not keep at ``now`` (Unix time): never what runs, always what was to go with its session."""
         everything = self.sessions()
-        states = ((kept, kept.state) for kept in everything)
-        over = sorted(((state.at or 0.0, kept) for kept, state in states if state.fate is not Fate.RUNNING), key=_when)
-        age_s = math.inf if policy.age_s is None else policy.age_s
-        found = [kept for at, kept in over if not kept.kept or now - at >= age_s]
-        if policy.most_bytes is not None:
-            sizes = {kept.directory: kept.size_bytes() for kept in everything}
-            left_bytes = sum(sizes.values()) - sum(sizes[kept.directory] for kept in found)
-            known = {kept.directory for kept in found}
-            for kept in (kept for _, kept in over if kept.directory not in known):
-                if left_bytes <= policy.most_bytes:
-                    break
-                found.append(kept)
-                left_bytes -= sizes[kept.directory]
-        return found
+        return _doomed(everything, _over(everything), policy, now)
 
     def prune(self, policy: Policy, now: float) -> list[Kept]:
-        """Delete what is `doomed`, and what an earlier deletion left; returns what was deleted."""
+        """Delete what is `doomed`, and what an earlier deletion left; returns what was deleted.
+
+        A session of a time when the clock was not set is as old as it can be known to be: from this moment on.
+        """
         with contextlib.suppress(OSError), os.scandir(self._directory) as entries:
             for entry in entries:
                 if entry.name.startswith(".") and entry.name.endswith(_GONE):
                     shutil.rmtree(entry.path, ignore_errors=True)
+        everything = self.sessions()
+        over = _over(everything)
         deleted = []
-        for kept in self.doomed(policy, now):
+        for kept in _doomed(everything, over, policy, now):
             with contextlib.suppress(StoreError):
                 self.delete(kept)
                 deleted.append(kept)
+        if now >= _FIRST_AT:
+            for kept in (kept for at, kept in over if _is_undated(at)):
+                sessionfile.sign_of_life(kept.directory, now)
         return deleted
 
     def clean_up(self, policy: Policy, now: float) -> list[Kept]:
@@ -379,6 +385,31 @@ class Archive:
 
 def _when(pair: tuple[float, Kept]) -> float:
     return pair[0]
+
+
+def _over(everything: Iterable[Kept]) -> list[tuple[float, Kept]]:
+    """Those that do not run, with since when; the oldest first."""
+    states = ((kept, kept.state) for kept in everything)
+    return sorted(((kept.over_at(state), kept) for kept, state in states if state.fate is not Fate.RUNNING), key=_when)
+
+
+def _is_undated(at: float) -> bool:
+    return 0.0 < at < _FIRST_AT
+
+
+def _doomed(everything: Iterable[Kept], over: list[tuple[float, Kept]], policy: Policy, now: float) -> list[Kept]:
+    age_s = math.inf if policy.age_s is None else policy.age_s
+    found = [kept for at, kept in over if not kept.kept or age_s <= 0 or (now - at >= age_s and not _is_undated(at))]
+    if policy.most_bytes is not None:
+        sizes = {kept.directory: kept.size_bytes() for kept in everything}
+        left_bytes = sum(sizes.values()) - sum(sizes[kept.directory] for kept in found)
+        known = {kept.directory for kept in found}
+        for kept in (kept for _, kept in over if kept.directory not in known):
+            if left_bytes <= policy.most_bytes:
+                break
+            found.append(kept)
+            left_bytes -= sizes[kept.directory]
+    return found
 
 
 def _kept(directory: Path, name: str, epoch: str) -> Kept:

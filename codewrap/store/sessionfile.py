@@ -5,6 +5,7 @@ Imported before the child starts: no more here than that takes. Who reads many o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -12,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codewrap.store.files import write_private
+from codewrap.errors import StoreError
+from codewrap.store.files import PRIVATE_FILE, write_private
 
 VERSION = 1
 FILE_NAME = "session.json"
@@ -23,12 +25,15 @@ CLEANED = ".cleaned"
 CLEAN_EVERY_S = 3600.0
 _MAX_BYTES = 32 * 1024 * 1024  # as for a record: a command line may have megabytes
 _FIRST_READ_BYTES = 64 * 1024
+# Room for the end, taken at the start: a disk that is full by then has it all the same.
+_END_BYTES = 200
 
 
 def write_start(directory: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Write what is known at the start; returns it all, for `write_end`. Raises StoreError."""
     written = {"v": VERSION, **facts, "machine": machine(), "ended": None}
-    write_private(directory / FILE_NAME, json.dumps(written).encode())
+    data = json.dumps(written).encode()
+    write_private(directory / FILE_NAME, data.ljust(len(data) + _END_BYTES))
     return written
 
 
@@ -50,7 +55,27 @@ def write_end(
         "duration_s": round(duration_s, 3),
         "output_bytes": output_bytes,
     }
-    write_private(directory / FILE_NAME, json.dumps({**written, "ended": ended}).encode())
+    data = json.dumps({**written, "ended": ended}).encode()
+    try:
+        write_private(directory / FILE_NAME, data)
+    except StoreError:
+        if not _written_over(directory / FILE_NAME, data):
+            raise
+
+
+def _written_over(path: Path, data: bytes) -> bool:
+    """In place of what stands there, without room for more: not whole at every moment, as what is renamed is."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        size = os.fstat(fd).st_size
+        return len(data) <= size and os.pwrite(fd, data.ljust(size), 0) == size
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def read(directory: str) -> dict[str, Any]:
@@ -69,6 +94,17 @@ def read(directory: str) -> dict[str, Any]:
     finally:
         os.close(fd)
     return facts if isinstance(facts, dict) else {}
+
+
+def sign_of_life(directory: Path, at: float | None = None) -> None:
+    """The session was there ``at`` (Unix time; now). A disk that refuses, or a log that is deleted, costs the sign alone."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    with contextlib.suppress(OSError):
+        fd = os.open(directory / HEARTBEAT, flags, PRIVATE_FILE)
+        try:
+            os.utime(fd, None if at is None else (at, at))
+        finally:
+            os.close(fd)
 
 
 def clean_is_due(directory: Path, now: float) -> bool:

@@ -12,7 +12,6 @@ import threading
 from pathlib import Path
 
 from codewrap.store import sessionfile
-from codewrap.store.files import PRIVATE_FILE
 
 EVERY_S = 5.0
 
@@ -40,20 +39,11 @@ class Heartbeat:
     def _run(self) -> None:
         self._settle()
         while self._host_lives() and not self._stopped.is_set():
-            self._beat()
+            sessionfile.sign_of_life(self._directory)
             self._stopped.wait(self._every_s)
 
     def _host_lives(self) -> bool:
         return os.getppid() == self._host_pid
-
-    def _beat(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        with contextlib.suppress(OSError):  # a disk that refuses, a log that was deleted
-            fd = os.open(self._directory / sessionfile.HEARTBEAT, flags, PRIVATE_FILE)
-            try:
-                os.utime(fd)
-            finally:
-                os.close(fd)
 
     def _settle(self) -> None:
         for path in (self._directory / sessionfile.FILE_NAME, self._directory):

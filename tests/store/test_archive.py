@@ -341,6 +341,30 @@ def test_a_week_of_retention_under_a_clock_that_moves(tmp_path: Path) -> None:
     assert archive.prune(policy, BEGAN_AT) == []
 
 
+def test_what_ended_while_the_clock_was_set_back_is_no_older_than_its_beginning(tmp_path: Path) -> None:
+    ended(tmp_path, "an-hour", at=BEGAN_AT - 3600)
+    ended(tmp_path, "to-1970", at=100.0)
+    archive, week = Archive(tmp_path), Policy(7 * DAY_S)
+    assert archive.prune(week, BEGAN_AT + 7 * DAY_S - 1) == []
+    assert len(archive.prune(week, BEGAN_AT + 7 * DAY_S)) == 2
+
+
+def test_what_ended_before_the_clock_was_set_is_kept_from_when_that_is_seen(tmp_path: Path) -> None:
+    ended(tmp_path, "early", at=160.0, started_at=100.0)
+    archive, week = Archive(tmp_path), Policy(7 * DAY_S)
+    put(archive.sessions()[0].directory / HEARTBEAT, 150.0)
+    assert archive.prune(week, 10 * DAY_S) == []  # it is not set yet
+    assert archive.doomed(week, BEGAN_AT) == []
+    assert archive.prune(week, BEGAN_AT) == []
+    assert archive.prune(week, BEGAN_AT + 7 * DAY_S - 1) == []
+    assert names(archive.prune(week, BEGAN_AT + 7 * DAY_S)) == ["early"]
+
+
+def test_who_wants_nothing_kept_does_not_wait_for_a_clock(tmp_path: Path) -> None:
+    ended(tmp_path, "early", at=160.0, started_at=100.0)
+    assert names(Archive(tmp_path).prune(Policy(0.0), 200.0)) == ["early"]
+
+
 def test_of_too_much_the_oldest_end_goes_first_and_never_what_runs(tmp_path: Path) -> None:
     block = os.urandom(1 << 20)
     ended(tmp_path, "second", at=BEGAN_AT + 2, output=block)

@@ -38,6 +38,28 @@ def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
         write_start(tmp_path / "gone", FACTS)
 
 
+@pytest.mark.parametrize("command", ["x", "x" * 4000, "x" * 100_000])
+def test_the_end_has_its_place_on_a_disk_that_takes_nothing_more(tmp_path: Path, command: str) -> None:
+    written = write_start(tmp_path, FACTS | {"command": [command]})
+    size = (tmp_path / FILE_NAME).stat().st_size
+    (tmp_path / f".{FILE_NAME}.{os.getpid()}").mkdir()  # no file can be made in its place
+    write_end(tmp_path, written, code=None, signal=255, duration_s=1e9, output_bytes=2**63, at=1e10 / 3)
+    assert read(str(tmp_path))["ended"]["output_bytes"] == 2**63
+    assert (tmp_path / FILE_NAME).stat().st_size == size
+
+
+def test_an_end_that_has_no_place_is_told_and_leaves_what_stands_there(tmp_path: Path) -> None:
+    written = write_start(tmp_path, FACTS)
+    (tmp_path / f".{FILE_NAME}.{os.getpid()}").mkdir()
+    with pytest.raises(StoreError):
+        write_end(tmp_path, written | {"more": "x" * 200}, code=0, signal=None, duration_s=1.0, output_bytes=7)
+    assert read(str(tmp_path)) == written
+    (tmp_path / FILE_NAME).unlink()
+    with pytest.raises(StoreError):
+        write_end(tmp_path, written, code=0, signal=None, duration_s=1.0, output_bytes=7)
+    assert read(str(tmp_path)) == {}
+
+
 def test_a_command_of_any_length_is_read_back(tmp_path: Path) -> None:
     written = write_start(tmp_path, FACTS | {"command": ["x" * 100_000]})
     assert read(str(tmp_path)) == written
@@ -51,7 +73,7 @@ def test_of_a_file_that_makes_no_sense_nothing_is_known(tmp_path: Path, left: by
 
 def test_a_file_cut_off_anywhere_is_no_error(tmp_path: Path) -> None:
     write_start(tmp_path, FACTS)
-    whole = (tmp_path / FILE_NAME).read_bytes()
+    whole = (tmp_path / FILE_NAME).read_bytes().rstrip()
     for length in range(len(whole)):
         (tmp_path / FILE_NAME).write_bytes(whole[:length])
         assert read(str(tmp_path)) == {}, length
@@ -68,6 +90,18 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, what: str) -> None:
     else:
         os.mkfifo(path)
     assert sessionfile.read(str(tmp_path)) == {}
+
+
+def test_a_sign_of_life_is_a_private_file_with_a_time(tmp_path: Path) -> None:
+    before = time.time() - 1
+    sessionfile.sign_of_life(tmp_path)
+    status = (tmp_path / sessionfile.HEARTBEAT).stat()
+    assert (status.st_size, status.st_mode & 0o777) == (0, 0o600)
+    assert before <= status.st_mtime <= time.time() + 1
+    sessionfile.sign_of_life(tmp_path, 5000.0)
+    assert (tmp_path / sessionfile.HEARTBEAT).stat().st_mtime == 5000.0
+    sessionfile.sign_of_life(tmp_path / "gone")
+    assert not (tmp_path / "gone").exists()
 
 
 def test_cleaning_is_due_where_it_was_never_done_or_an_hour_ago_or_by_a_clock_that_was_set_back(tmp_path: Path) -> None:
