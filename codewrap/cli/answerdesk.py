@@ -6,11 +6,14 @@ import contextlib
 from dataclasses import asdict
 
 from codewrap.config import Gateway
+from codewrap.protocol.channels import printable
 from codewrap.transport.gateway import GatewayClient
 from codewrap.uplink.occurrence import Place
 
 # A notification waits so long for its link, and no longer.
 WITHIN_S = 5.0
+# The server takes no more: it goes into the link.
+PROMPT_CHARACTERS = 200
 
 
 class AnswerDesk:
@@ -24,7 +27,8 @@ class AnswerDesk:
     def link(self, prompt: str, place: Place) -> str:
         """The token stands behind the #, which no browser sends to a server."""
         with contextlib.closing(self._client()) as client:
-            issued = client.answer_link(self._session, self._epoch, prompt, asdict(place))
+            shown = printable(prompt, PROMPT_CHARACTERS)
+            issued = client.answer_link(self._session, self._epoch, shown, asdict(place))
         return f"{self._gateway.url.rstrip('/')}/a/{self._session}#{issued.token}"
 
     def report(self, link: str, outcome: str) -> None:

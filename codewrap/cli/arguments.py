@@ -12,7 +12,7 @@ import sys
 
 # In a token's place: the descriptor that it can be read from, once.
 _MARK = "fd="
-_TAKE_LINKS = (["attach"], ["send"], ["screen"])
+_TAKE_LINKS = (["attach"], ["send"], ["screen"], ["answer"])
 # What a pipe that nobody reads yet holds in any case (POSIX), and more than any token of ours has.
 MAX_TOKEN_BYTES = 4096
 

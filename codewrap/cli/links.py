@@ -1,4 +1,7 @@
-"""Links to a session: `BASE/s/NAME#TOKEN`. Made for `share`, read for `attach`. No error here holds the token."""
+"""Links to a session, `BASE/s/NAME#TOKEN`, and to answer a prompt of one, `BASE/a/NAME#TOKEN`.
+
+The former are made for `share` and read for `attach`, the latter read for `answer`. No error here holds the token.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from codewrap.protocol.channels import is_session_name
 FROM_STDIN = "-"
 MAX_LINK_CHARACTERS = 8192
 _PATH = re.compile(r"(?P<prefix>.*)/s/(?P<name>[^/]+)/?")
+_ANSWER_PATH = re.compile(r"(?P<prefix>.*)/a/(?P<name>[^/]+)/?")
 _SETTING = "URL"
 
 
@@ -41,8 +45,17 @@ def is_link(argument: str) -> bool:
 
 def read(argument: str, *, plain: bool = False) -> Link:
     """The link that ``argument`` is, or stands for. ``plain`` allows http to another machine. Raises ConfigError."""
-    address, _, fragment = (_typed() if argument == FROM_STDIN else argument).partition("#")
-    base, host, session = _parse(address, plain=plain)
+    return _read(argument, _PATH, "to a session", plain=plain)
+
+
+def read_answer(argument: str, *, plain: bool = False) -> Link:
+    """As `read`, of a link to answer a prompt."""
+    return _read(argument, _ANSWER_PATH, "to answer a prompt", plain=plain)
+
+
+def _read(argument: str, form: re.Pattern[str], purpose: str, *, plain: bool) -> Link:
+    address, _, fragment = (line_of_stdin("link: ").strip() if argument == FROM_STDIN else argument).partition("#")
+    base, host, session = _parse(address, form, purpose, plain=plain)
     token = concealed(fragment)
     if token == "":
         token = _asked("token of this link: ")
@@ -51,12 +64,13 @@ def read(argument: str, *, plain: bool = False) -> Link:
     return Link(base, host, session, config.check_token(_SETTING, token))
 
 
-def _parse(address: str, *, plain: bool) -> tuple[str, str, str]:
+def _parse(address: str, form: re.Pattern[str], purpose: str, *, plain: bool) -> tuple[str, str, str]:
     checked = config.check_url(_SETTING, address)
     parts = urlsplit(checked)
-    path = _PATH.fullmatch(parts.path)
+    path = form.fullmatch(parts.path)
     if path is None or not is_session_name(path["name"]):
-        raise ConfigError(_SETTING, "is not a link to a session", "such as https://codewrap.example.com/s/NAME#TOKEN")
+        letter = "s" if form is _PATH else "a"
+        raise ConfigError(_SETTING, f"is not a link {purpose}", f"such as https://codewrap.example.com/{letter}/NAME#TOKEN")
     host = _ascii_host(parts.hostname or "")
     if parts.scheme == "http" and not plain and not config.is_loopback(host):
         raise ConfigError(_SETTING, f"is http to {host}, which is not this machine", "use https, or allow it with --no-tls")
@@ -73,14 +87,14 @@ def _ascii_host(name: str) -> str:
         raise ConfigError(_SETTING, "has no valid host name") from None
 
 
-def _typed() -> str:
-    """The first line of stdin; byte by byte, as what follows it is for the session."""
+def line_of_stdin(prompt: str) -> str:
+    """The next line of stdin; byte by byte, as what follows it is for others. At a terminal it is asked for, without echo."""
     if os.isatty(0):
-        return _asked("link: ").strip()
+        return _asked(prompt)
     line = bytearray()
     while len(line) < MAX_LINK_CHARACTERS and (byte := os.read(0, 1)) not in (b"", b"\n"):
         line += byte
-    return line.decode(errors="replace").strip()
+    return line.decode(errors="replace")
 
 
 def _asked(prompt: str) -> str:

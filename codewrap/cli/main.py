@@ -45,6 +45,7 @@ COMMANDS = {
     "kill": CommandSource("codewrap.cli.kill", "kill", _HELP),
     "rename": CommandSource("codewrap.cli.rename", "rename", _HELP),
     "prune": CommandSource("codewrap.cli.prune", "prune", _HELP),
+    "answer": CommandSource("codewrap.cli.answer", "answer", _HELP),
     "approve": CommandSource("codewrap.cli.approve", "approve", _HELP),
     "serve-auth": CommandSource("codewrap.cli.serve_auth", "serve_auth", _HELP),
     "share": CommandSource("codewrap.cli.share", "share", _HELP),

@@ -19,7 +19,8 @@ from codewrap.server.tokens import ISSUER, TokenSigner
 
 KIND = "answer"
 LIFETIME_S = 3600
-MAX_PROMPT_CHARACTERS = 300
+# With it, and whatever it is made of, a token is shorter than what the command line takes (`cli/arguments.py`).
+MAX_PROMPT_CHARACTERS = 200
 READS = ("line", "secret", "keys")
 _REQUIRED = ["iss", "sub", "iat", "exp", "jti", "typ", "epoch", "offset", "typed", "prompt", "reads", "owner", "by"]
 _EPOCH = re.compile(r"[0-9a-f]{16}")

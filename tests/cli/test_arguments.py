@@ -40,7 +40,7 @@ def run(*words: str, closed: bool = False) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("command", ["attach", "send", "screen"])
+@pytest.mark.parametrize("command", ["attach", "send", "screen", "answer"])
 @pytest.mark.parametrize("closed", [False, True])
 def test_the_token_of_a_link_is_not_in_the_argument_list_and_not_lost(command: str, closed: bool) -> None:
     *listed, said = run(command, f"{LINK}#hush-token", closed=closed)

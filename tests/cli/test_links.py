@@ -98,3 +98,12 @@ def test_a_dash_is_the_first_line_of_stdin_and_leaves_the_rest() -> None:
 def test_without_a_link_or_a_token_on_stdin_nobody_waits(said: bytes) -> None:
     with standard_input(said), pytest.raises(ConfigError):
         links.read("-")
+
+
+def test_link_to_answer_a_prompt_is_another() -> None:
+    assert links.read_answer("https://c.example/under/it/a/build#t") == Link(
+        "https://c.example/under/it", "c.example", "build", "t"
+    )
+    for read, wrong in ((links.read, "https://c.example/a/build#t"), (links.read_answer, "https://c.example/s/build#t")):
+        with pytest.raises(ConfigError, match="is not a link"):
+            read(wrong)
