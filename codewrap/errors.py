@@ -150,9 +150,13 @@ class SessionWatchesItself(SessionError):
 
 
 class NotAttached(SessionError):
-    """A viewer could not attach, or may not watch any more; ``advice`` says why."""
+    """A viewer could not attach, or may not watch any more; ``advice`` says why. ``absent``: nobody runs it."""
 
     exit_status = EXIT_NOT_ATTACHED
+
+    def __init__(self, name: str, advice: str = "", *, absent: bool = False) -> None:
+        super().__init__(name, advice)
+        self.absent = absent
 
     def __str__(self) -> str:
         return f"not attached to {self.name!r}: {self.advice}"
@@ -168,17 +172,17 @@ class SessionLost(SessionError):
 
 
 class SessionEnded(SessionError):
-    """What was wanted of it cannot come any more. ``status`` is its exit status."""
+    """What was wanted of it cannot come any more. ``status`` is its exit status, ``advice`` says when that was."""
 
     exit_status = EXIT_NO_MATCH
 
-    def __init__(self, name: str, status: int) -> None:
-        super().__init__(name, str(status))
-        self.args = (name, status)
+    def __init__(self, name: str, status: int, advice: str = "") -> None:
+        super().__init__(name, advice)
+        self.args = (name, status, advice)
         self.status = status
 
     def __str__(self) -> str:
-        return f"session {self.name!r} has ended with status {self.status}"
+        return f"session {self.name!r} has ended with status {self.status}" + (f", {self.advice}" if self.advice else "")
 
 
 class TypingRefused(SessionError):

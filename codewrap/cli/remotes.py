@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 
 from codewrap.cli.destination import Destination, new_challenge
-from codewrap.errors import ConfigError
+from codewrap.errors import ConfigError, NotAttached, SessionNotFound
 from codewrap.viewer.conversation import Terms
 from codewrap.viewer.remote import Inbox, Remote
 
@@ -18,7 +18,23 @@ _UNITS_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 def attached(
     to: Destination, timeout_s: float | None, *, encrypted: bool, read_only: bool, say: Callable[[str], None] = lambda _: None
 ) -> Remote:
-    """Whoever calls closes it. Raises SessionNotFound, NotAttached, AuthError, TransportError, WaitTimeout."""
+    """Whoever calls closes it.
+
+    Raises SessionNotFound, NotAttached, SessionEnded, SessionLost, AuthError, TransportError, WaitTimeout.
+    """
+    try:
+        return _attached(to, timeout_s, encrypted=encrypted, read_only=read_only, say=say)
+    except (SessionNotFound, NotAttached) as error:
+        if isinstance(error, NotAttached) and not error.absent:
+            raise
+        from codewrap.cli import past
+
+        raise past.explained(to, error) from error
+
+
+def _attached(
+    to: Destination, timeout_s: float | None, *, encrypted: bool, read_only: bool, say: Callable[[str], None]
+) -> Remote:
     challenge, inbox = new_challenge(), Inbox()
     read_only = read_only or not to.may_type
     parts = to.connect(challenge, inbox.deliver, read_only=read_only)

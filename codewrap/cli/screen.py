@@ -37,7 +37,7 @@ def screen(
 ) -> None:
     """Show what a session shows now.
 
-    Exit status: 0; 124 no answer in time; 254 lost; 255 not attached.
+    Exit status: 0; 1 it has ended; 124 no answer in time; 254 lost; 255 not attached.
     """
     from codewrap.cli.destination import Destination
     from codewrap.cli.remotes import attached, parse_timeout

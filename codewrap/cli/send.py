@@ -54,7 +54,7 @@ def send(
 ) -> None:
     """Type into a session, and wait until its command was given that, or until REGEX is seen.
 
-    Exit status: 0; 1 the session ended before REGEX was seen; 124 not in time; 254 lost; 255 not attached, or may not type.
+    Exit status: 0; 1 the session has ended, before REGEX was seen; 124 not in time; 254 lost; 255 not attached, or may not type.
     """
     from codewrap.cli.destination import Destination
     from codewrap.cli.remotes import parse_pattern, parse_timeout

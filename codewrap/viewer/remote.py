@@ -249,8 +249,9 @@ class Remote:
         if self._ended is not None:
             return SessionEnded(name, self._ended.status)
         if self._departure is not None:
-            kind = SessionLost if self._departure.status == EXIT_LOST else NotAttached
-            return kind(name, self._departure.text)
+            if self._departure.status == EXIT_LOST:
+                return SessionLost(name, self._departure.text)
+            return NotAttached(name, self._departure.text, absent=self._departure.absent)
         return NotAttached(name, "it was detached from") if self._closed else None
 
     def _found(self, pattern: re.Pattern[str], found: list[re.Match[str]]) -> bool:
