@@ -6,6 +6,7 @@ is in ``modes.py``. An engine that fails costs the picture, never the session: n
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -249,7 +250,13 @@ def _goes_on(line: Line) -> bool:
 
 
 def _cells(line: Line) -> list[Cell]:
-    return [Cell(cell.char, cell.width, "" if cell.pen.is_default() else _style(cell.pen)) for cell in line.cells]
+    return [_cell(cell.char, cell.width, "" if cell.pen.is_default() else _style(cell.pen)) for cell in line.cells]
+
+
+@functools.lru_cache(maxsize=4096)
+def _cell(char: str, width: int, style: str) -> Cell:
+    """Most are like many others, and made much faster so."""
+    return Cell(char, width, style)
 
 
 def _drawn_line(line: Line) -> str:

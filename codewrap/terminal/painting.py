@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import html
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
@@ -108,6 +109,7 @@ def html_page(title: str, cols: int, lines: Iterable[Sequence[Cell]]) -> Iterato
         f"html{{color-scheme:dark;background:{BACKGROUND};color:{FOREGROUND}}}\n"
         f"body{{margin:1.5rem}}\npre{{margin:0;width:{cols + 0.5:g}ch;font:15px/1.35 {_FONT};"
         "white-space:pre-wrap;overflow-wrap:anywhere;word-break:break-all;direction:ltr;unicode-bidi:bidi-override}\n"
+        ".w{display:inline-block;width:2ch;text-decoration:inherit}\n"
         "</style>\n</head>\n<body>\n<pre>"
     )
     for line in lines:
@@ -122,12 +124,25 @@ def html_line(cells: Sequence[Cell]) -> str:
     while used and cells[used - 1].char == " " and not look(cells[used - 1].style).background:
         used -= 1
     for style, run in groupby(cells[:used], key=_style_of):
-        text = escaped("".join(cell.char for cell in run if cell.width))
+        text = "".join(_html_text(run))
         drawn = look(style)
         background = f"background:{drawn.background}" if drawn.background else ""
         css = ";".join(part for part in (drawn.style(), background) if part)
         parts.append(f'<span style="{css}">{text}</span>' if css else text)
     return "".join(parts)
+
+
+def _html_text(run: Iterable[Cell]) -> Iterator[str]:
+    """Wide characters are as wide as two others, whatever their font says: what stands under one another stays so."""
+    for is_wide, cells in groupby(run, key=_is_wide):
+        if is_wide:
+            yield from (f'<span class="w">{escaped(cell.char)}</span>' for cell in cells if cell.width)
+        else:
+            yield escaped("".join(cell.char for cell in cells))
+
+
+def _is_wide(cell: Cell) -> bool:
+    return cell.width != 1
 
 
 def svg(title: str, size: Size, rows: Iterable[Sequence[Cell]], cursor: Cursor | None) -> Iterator[str]:
@@ -151,7 +166,7 @@ def svg(title: str, size: Size, rows: Iterable[Sequence[Cell]], cursor: Cursor |
 def _svg_row(row: int, cells: Sequence[Cell]) -> Iterator[str]:
     """Backgrounds and characters of one row. Each run says how wide it is: a font's own idea must not shift the next."""
     top = MARGIN + row * CELL_HEIGHT
-    for first, columns, text, drawn in _runs(cells):
+    for first, columns, text, drawn in _runs(_with_marks(cells)):
         x, width = MARGIN + first * CELL_WIDTH, columns * CELL_WIDTH
         if drawn.background:
             yield f'<rect x="{x:g}" y="{top:g}" width="{width:g}" height="{CELL_HEIGHT:g}" fill="{drawn.background}"/>\n'
@@ -166,6 +181,22 @@ def _svg_row(row: int, cells: Sequence[Cell]) -> Iterator[str]:
                 f'<text x="{x:g}" y="{top + BASELINE:g}" textLength="{width:g}" lengthAdjust="spacingAndGlyphs"{style}>'
                 f"{escaped(shown).replace(' ', _NO_BREAK)}</text>\n"
             )
+
+
+def _with_marks(cells: Sequence[Cell]) -> Sequence[Cell]:
+    """Marks (an accent, a variation selector) on the character before them, where there is one."""
+    if all(cell.char.isascii() for cell in cells):
+        return cells
+    merged: list[Cell] = []
+    base = -1
+    for cell in cells:
+        if unicodedata.category(cell.char[:1] or " ") in ("Mn", "Me") and base >= 0 and merged[base].char != " ":
+            merged[base] = replace(merged[base], char=merged[base].char + cell.char)
+            cell = replace(cell, char=" ")  # noqa: PLW2901
+        elif cell.width:
+            base = len(merged)
+        merged.append(cell)
+    return merged
 
 
 def _runs(cells: Sequence[Cell]) -> Iterator[tuple[int, int, str, Look]]:

@@ -141,7 +141,19 @@ def test_wide_characters_take_two_columns_of_a_picture() -> None:
     root = ET.fromstring(picture("你x"))
     texts = [(each.attrib["x"], each.attrib["textLength"], each.text) for each in root.iter() if each.tag.endswith("}text")]
     assert texts == [("12", "18", "你"), ("30", "9", "x")]
-    assert "你x" in page("你x")
+
+
+def test_wide_characters_take_two_columns_of_a_page_whatever_their_font_says() -> None:
+    wide = '<span class="w">{}</span>'.format
+    assert html_line(screen("a你<好b").cells(0)) == f"a{wide('你')}&lt;{wide('好')}b"
+    assert html_line(screen("\x1b[4m你").cells(0)) == f'<span style="text-decoration:underline">{wide("你")}</span>'
+    assert ".w{display:inline-block;width:2ch" in page("你")
+
+
+def test_a_mark_stands_on_its_character_in_a_picture() -> None:
+    root = ET.fromstring(picture("xe\u0301y \u0301"))
+    texts = [(each.attrib["x"], each.attrib["textLength"], each.text) for each in root.iter() if each.tag.endswith("}text")]
+    assert texts == [("12", "9", "x"), ("21", "9", "e\u0301"), ("39", "9", "y"), ("57", "9", "\u0301")]
 
 
 def test_blanks_of_a_picture_move_nothing_and_are_underlined_where_they_should_be() -> None:
