@@ -183,6 +183,7 @@ def test_what_is_kept_too_long_leaves_the_index_by_itself(machine: Machine) -> N
     ran(machine, old, "echo the needle")
     (kept,) = machine.kept()
     facts = json.loads((kept.directory / "session.json").read_text())
+    facts["started_at"] -= 40 * 86_400
     facts["ended"]["at"] -= 40 * 86_400
     (kept.directory / "session.json").write_text(json.dumps(facts))
     (machine.root / "state" / "sessions" / ".cleaned").unlink()
