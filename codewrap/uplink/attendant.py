@@ -28,6 +28,7 @@ from codewrap.uplink.notifier import Notifier
 from codewrap.uplink.occurrence import KEYS, LINE, SECRET, Place
 
 _FEED_BYTES = 1 << 20
+TYPED = "typed"  # as the host says of an answer (`host/answering.py`)
 # A host that does not answer is busy or gone.
 ANSWER_S = 5.0
 
@@ -161,7 +162,8 @@ class Attendant:
             case Kind.WRITTEN:
                 self._attention.typed(self._senses.clock())
             case Kind.ANSWERED:
-                self._attention.typed(self._senses.clock())
+                if message.header["outcome"] == TYPED:
+                    self._attention.typed(self._senses.clock())
                 self._senses.answered(message.header["id"], message.header["outcome"])
             case Kind.FINISH:
                 self.ended(message.header.get("code"), message.header.get("signal"))

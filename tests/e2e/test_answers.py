@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.ptydriver import Piped, eventually
 from tests.support.served import Served
-from tests.support.sessions import Machine, session_name
+from tests.support.sessions import CODEWRAP, Machine, session_name
 from tests.support.web import WebServer, answer
 
 pytestmark = pytest.mark.timeout(120)
@@ -170,6 +170,33 @@ def test_view_only_session_and_one_without_a_server_have_no_link(stage: Stage) -
     stage.name = session_name()
     stage.run(share="write")
     assert "answer_url" not in stage.told(count + 1)
+
+
+def test_link_outlives_the_uplink_that_had_it_made(stage: Stage) -> None:
+    run = stage.run(command=("bash", "-c", "read -p 'Deploy? [y/N] ' a; [ $a = yes ] && exit 4"))
+    url = stage.told()["answer_url"]
+    stage.host.uplink().kill()
+    viewer = stage.host.attach(stage.name, "--read-only")
+    viewer.shows("Deploy?")  # by the next uplink
+    assert stage.answer(url, "yes") == (200, "")
+    assert run.status() == 4
+
+
+def test_link_is_answered_from_a_terminal_and_is_in_no_list_of_processes(stage: Stage) -> None:
+    run = stage.run(command=("bash", "-c", "read -s -p 'Password: ' a; [ ${#a} = 11 ] && exit 4"))
+    url = stage.told()["answer_url"]
+    link, _, token = url.partition("#")
+    terminal = stage.host.terminal([CODEWRAP, "answer", url])
+    terminal.shows("asks: Password:")
+    listed = [" ".join(process.cmdline()) for process in stage.host.processes()]
+    assert any(link in words for words in listed)
+    assert not any(token in words for words in listed)
+    terminal.shows("answer:")
+    terminal.send("correct-one\r")
+    terminal.shows("sent")
+    assert terminal.status() == 0
+    assert b"correct-one" not in terminal.output.data
+    assert run.status() == 4
 
 
 def test_two_prompts_at_once_are_told_apart_by_what_was_typed(stage: Stage) -> None:
