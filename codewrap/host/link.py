@@ -192,7 +192,8 @@ class UplinkLink:
         if self._restart_at_s is not None and wanted:
             self.start(self._restart_at_s)
         here = Message(Kind.LOOKED, looked) if looked else None
-        self._send(here, Message(Kind.FINISH, {"code": code, "signal": signal_number}))
+        # What was written last may be what ended it: whoever typed that waits for word of it.
+        self._send(self._acknowledgements(), here, Message(Kind.FINISH, {"code": code, "signal": signal_number}))
 
     def flush(self) -> None:
         """The socket is writable."""

@@ -259,6 +259,17 @@ def test_acknowledgements_are_told_soon_or_with_the_next_growth(hosts: Callable[
     assert host.link.due_s is None
 
 
+def test_what_was_written_just_before_the_end_is_told_ahead_of_it(hosts: Callable[..., Host]) -> None:
+    """Ctrl-D that ended `cat` at once was never confirmed: who had sent it was told that it was not typed."""
+    host = hosts(arm=0)
+    host.link.start(host.now_s)
+    host.hears("CONFIGURE")
+    host.link.written({"a": 1}, host.now_s)
+    host.link.finish(0)
+    assert host.hears("WRITTEN") == {"acks": {"a": 1}}
+    assert host.hears("FINISH")["code"] == 0
+
+
 def test_an_uplink_that_dies_is_started_again_after_growing_waits(hosts: Callable[..., Host]) -> None:
     host = hosts(leave=1)
     host.link.start(host.now_s)
