@@ -184,7 +184,7 @@ class Kept:
 
     def public(self, state: State | None = None) -> dict[str, Any]:
         """For programs (`--json`). ``state``: where it is known already."""
-        state = state or self.state
+        state, size = state or self.state, self.size
         return {
             "name": self.name,
             "epoch": self.epoch,
@@ -206,7 +206,7 @@ class Kept:
             "share": self.share or None,
             "read_only": self.share == "view",
             "pty": self.pty,
-            "size": [self.size.rows, self.size.cols] if self.size else None,
+            "size": [size.rows, size.cols] if size else None,
             "kept": self.kept,
             "log_directory": str(self.directory),
         }
