@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from benchmarks import complete, echo, events, idle, large, report, stall, startup, targets, throughput
+from benchmarks import complete, echo, events, idle, kept, large, report, stall, startup, targets, throughput
 from benchmarks.amounts import ALL, FULL, QUICK, Amounts
 from benchmarks.peers import PEERS, Peer, prepare
 from benchmarks.workbench import Workbench
@@ -22,6 +22,7 @@ HELP = {
     "large": "memory and joining, a gigabyte behind",
     "idle": "messages and memory at rest",
     "startup": "launch to first output",
+    "kept": "ls and search with ten thousand sessions",
 }
 
 
@@ -139,6 +140,14 @@ def run_startup(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Ou
     return report.startup_result(in_order(samples, peers)), failed
 
 
+def run_kept(peers: Sequence[Peer], bench: Workbench, amounts: Amounts) -> Outcome:
+    """Many sessions that are over; of codewrap alone."""
+    if not any(peer.name == "codewrap" for peer in peers):
+        return kept.result({}, {"sessions": 0, "output_bytes": 0}), {}
+    samples, found = kept.measure(bench, amounts.kept_sessions, amounts.kept_runs)
+    return kept.result(samples, found), {}
+
+
 BENCHMARKS: dict[str, Callable[[Sequence[Peer], Workbench, Amounts], Outcome]] = {
     "echo": run_echo,
     "throughput": run_throughput,
@@ -147,6 +156,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[Peer], Workbench, Amounts], Outcome]] =
     "events": run_events,
     "large": run_large,
     "startup": run_startup,
+    "kept": run_kept,
 }
 
 

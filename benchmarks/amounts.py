@@ -12,6 +12,7 @@ RUNS = {
     "large": "joins",
     "idle": "idle_s",
     "startup": "launches",
+    "kept": "kept_runs",
 }
 
 
@@ -27,6 +28,8 @@ class Amounts:
     joins: int
     idle_s: int
     launches: int
+    kept_runs: int
+    kept_sessions: int = 10_000
     flood_mib: int = 20
     large_mib: int = 1024
     stall_s: float = 10.0
@@ -51,6 +54,6 @@ class Amounts:
         return replace(self, large_mib=mib) if large else replace(self, flood_mib=mib)
 
 
-FULL = Amounts(200, 10, 5, 3, 5, 10, 150, 20)
-ALL = Amounts(200, 4, 3, 3, 3, 5, 130, 5, peer_budget_s=15.0)
-QUICK = Amounts(20, 1, 1, 1, 1, 2, 10, 2, flood_mib=4, large_mib=64, stall_s=3.0)
+FULL = Amounts(200, 10, 5, 3, 5, 10, 150, 20, 7)
+ALL = Amounts(200, 4, 3, 3, 3, 5, 130, 5, 3, peer_budget_s=15.0)
+QUICK = Amounts(20, 1, 1, 1, 1, 2, 10, 2, 1, kept_sessions=500, flood_mib=4, large_mib=64, stall_s=3.0)

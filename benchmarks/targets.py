@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from benchmarks.kept import UNINDEXED, WITHIN_S
 from benchmarks.report import Result, ratio, rounded
 
 PEERS = ("codewrap", "codewrap-soketi")
@@ -55,7 +56,7 @@ def compared(figures: Figures, mine: tuple[str, ...], theirs: tuple[str, ...]) -
 
 def targets(figures: Figures) -> Iterator[Target]:
     """Every target with what was found."""
-    for rows in (echo, flood, whole_file, stall, events, idle, large):
+    for rows in (echo, flood, whole_file, stall, events, idle, large, kept):
         yield from rows(figures)
 
 
@@ -125,6 +126,13 @@ def large(figures: Figures) -> Iterator[Target]:
         yield Target("join far behind: events", peer, 5, find(mine, "events_most"), "events")
     for case, mine in (find(figures, "large", "codewrap") or {}).items():
         yield Target(f"far behind, {case}: peak of host and uplink", "codewrap", MEMORY_MIB, find(mine, "run_peak_mib"), "MiB")
+
+
+def kept(figures: Figures) -> Iterator[Target]:
+    """Many sessions that are over."""
+    for name, each in (find(figures, "kept", "codewrap", "commands") or {}).items():
+        if name != UNINDEXED:
+            yield Target(f"ten thousand kept sessions: {name}", "codewrap", WITHIN_S, find(each, "p50_s"), "s")
 
 
 def result(figures: Figures) -> Result:
