@@ -18,6 +18,7 @@ from codewrap.protocol.channels import printable
 # What the system says when there is no more of something: nothing of ours is wrong then.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _SCARCE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+EXIT_CLOSED = 1  # as typer has it
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 
 
@@ -76,6 +77,11 @@ def broken(error: Exception) -> None:
 
 def refused(error: OSError) -> int:
     """One line for what the system refuses; returns the exit status to leave with. Anything else is `broken`."""
+    if error.errno in {errno.EPIPE, *_FULL}:  # what is left of it is not tried again
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if error.errno == errno.EPIPE:  # whoever reads has seen enough
+        return EXIT_CLOSED
     if error.errno in _FULL:
         problem = "what is to be shown cannot be written"
     elif error.errno in _SCARCE:

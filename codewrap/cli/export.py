@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from codewrap.cli.recordings import Recording, complete_recording, find
+from codewrap.cli.recordings import SESSION_HELP, Recording, complete_recording, find
 from codewrap.errors import ConfigError, StoreError
 from codewrap.protocol.asciicast import Code, Encoder, Event
 from codewrap.protocol.channels import printable
@@ -34,9 +34,7 @@ class Format(enum.StrEnum):
 
 
 def export(
-    session: Annotated[
-        str, typer.Argument(metavar="SESSION", help="Name of a session that runs or is kept.", autocompletion=complete_recording)
-    ],
+    session: Annotated[str, typer.Argument(metavar="SESSION", help=SESSION_HELP, autocompletion=complete_recording)],
     form: Annotated[
         Format,
         typer.Option("--format", "-f", help="asciicast version 3 or 2, all its text, that in colour, or its last screen."),
@@ -50,8 +48,8 @@ def export(
 ) -> None:
     """Write a session's recording as a file.
 
-    cast and cast2 play in asciinema and its player. html and svg stand alone and run nothing. Of a session that runs it is what
-    there is now.
+    cast and cast2 play in asciinema and its player, cast from asciinema 3.0 on. html and svg stand alone and run nothing. Of a
+    session that runs it is what there is now.
     """
     if at is not None and math.isnan(at):
         raise ConfigError("--at", "is no number of seconds")

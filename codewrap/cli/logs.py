@@ -13,7 +13,7 @@ import typer
 
 from codewrap import config
 from codewrap.cli import console
-from codewrap.cli.recordings import Recording, complete_recording
+from codewrap.cli.recordings import SESSION_HELP, Recording, complete_recording
 from codewrap.cli.recordings import follow as follow_recording
 from codewrap.errors import ConfigError
 from codewrap.protocol.plaintext import PlainText
@@ -30,9 +30,7 @@ _TIMES = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d 
 
 
 def logs(
-    session: Annotated[
-        str, typer.Argument(metavar="SESSION", help="Name of a session that runs or is kept.", autocompletion=complete_recording)
-    ],
+    session: Annotated[str, typer.Argument(metavar="SESSION", help=SESSION_HELP, autocompletion=complete_recording)],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until the session ends.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="The very bytes, also to a terminal (dangerous).")] = False,
     text: Annotated[bool, typer.Option("--text", help="Lines of text without escape sequences.")] = False,

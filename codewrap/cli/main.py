@@ -153,6 +153,7 @@ def main() -> None:
     try:
         environment.current().export_flags()
         status = app(standalone_mode=False)
+        sys.stdout.flush()  # at the exit it would be too late to say that it cannot be
     except CodewrapError as error:
         status = console.fail(error)
     except UsageProblem as error:

@@ -19,6 +19,8 @@ from codewrap.store.sessionlog import LogReader
 if TYPE_CHECKING:
     from codewrap.cli.stored import Fetched
 
+SESSION_HELP = "Name of a session that runs, is kept, or stored at the server; NAME@ID is an earlier one."
+
 
 def archive() -> Archive:
     """This user's. Raises StoreError."""

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from codewrap.cli import console, environment
-from codewrap.cli.recordings import Recording, complete_recording, find
+from codewrap.cli.recordings import SESSION_HELP, Recording, complete_recording, find
 from codewrap.errors import ConfigError
 from codewrap.protocol.asciicast import Event
 from codewrap.protocol.channels import is_session_name
@@ -23,7 +23,7 @@ def replay(
         str,
         typer.Argument(
             metavar="SESSION|FILE",
-            help="Name of a session that runs or is kept, or a .cast file of asciinema's.",
+            help=f"{SESSION_HELP} Or a .cast file of asciinema's.",
             autocompletion=complete_recording,
         ),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -163,6 +164,25 @@ def test_output_that_cannot_be_written_is_at_most_one_line(codewrap: CommandLine
     else:
         assert done.returncode == 125
         assert done.stderr == "codewrap: what is to be shown cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["ls", "--all"], ["show", "build"]])
+def test_a_reader_that_has_gone_is_no_error_that_anybody_is_told_of(codewrap: CommandLine, words: list[str]) -> None:
+    codewrap("run", "--name", "build", "true")
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "codewrap.cli.main", *words],
+            env=codewrap.environ,
+            cwd=codewrap.directory,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_an_env_file_that_cannot_be_read_is_one_line(codewrap: CommandLine) -> None:
