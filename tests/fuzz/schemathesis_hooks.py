@@ -21,6 +21,7 @@ RUN = "0123456789abcdef"
 LOOKED_AT = os.environ.get("CODEWRAP_FUZZ_LOOKED_AT", "looked-at")
 _OPENED = json.loads(os.environ.get("CODEWRAP_FUZZ_OPENED", "{}"))
 _SHARE = os.environ.get("CODEWRAP_FUZZ_SHARE", "")
+_ANSWER_LINK = os.environ.get("CODEWRAP_FUZZ_ANSWER_LINK", "")
 _ADDRESSES = itertools.count(1)
 _REDEEMED = itertools.count()
 
@@ -34,6 +35,14 @@ class _Signed(requests.auth.AuthBase):
         origin, _, path = str(request.url).partition("/apps/")
         target = signed_target(_OPENED["key"], _OPENED["secret"], f"/apps/{path.partition('?')[0]}", content)
         request.url = f"{origin}{target}"
+        return request
+
+
+class _Linked(requests.auth.AuthBase):
+    """Shows the token of a link to answer a prompt, which is the only one that is taken there."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {_ANSWER_LINK}"
         return request
 
 
@@ -52,6 +61,9 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         _recorded(case)
     if case.path.endswith(("/screen", "/send")) and positive:
         _looked(case)
+    if case.path.endswith("/answer") and case.method == "POST" and positive:
+        case.path_parameters["name"] = SESSION
+        kwargs["auth"] = _Linked()
     if case.path == "/api/shares/redeem" and positive and isinstance(case.body, dict) and next(_REDEEMED) % 2 == 0:
         case.body["token"] = _SHARE
 

@@ -34,12 +34,17 @@ def ask_everything(served: Served, directory: Path, *options: str) -> subprocess
     for name in (SESSION, "another"):
         served.request("PUT", f"/api/recordings/{name}/{RUN}", "sealed")
     share = json.loads(served.request("POST", "/api/shares", {"sessionId": "another"})[2])["token"]
+    prompt = {"epoch": RUN, "offset": 0, "typed": 0, "prompt": "Name:", "reads": "line"}
+    link = json.loads(served.request("POST", f"/api/sessions/{SESSION}/answer-links", prompt)[2])
+    # No host is there: what it would say of the answer is said before that comes.
+    served.request("POST", f"/api/sessions/{SESSION}/answers/{link['tokenId']}", {"outcome": "typed"})
     environment = os.environ | {
         "CODEWRAP_FUZZ_TOKEN": served.token,
         "CODEWRAP_FUZZ_OPENED": opened,
         "CODEWRAP_FUZZ_SESSION": SESSION,
         "CODEWRAP_FUZZ_LOOKED_AT": LOOKED_AT,
         "CODEWRAP_FUZZ_SHARE": share,
+        "CODEWRAP_FUZZ_ANSWER_LINK": link["token"],
         "PYTHONPATH": str(REPOSITORY),
         "NO_COLOR": "1",
     }
