@@ -163,7 +163,7 @@ def test_what_has_ended_or_was_lost_is_listed_on_request_the_newest_first(codewr
 def test_programs_get_all_sessions_with_what_became_of_them(codewrap: CommandLine) -> None:
     place = archive_of(codewrap)
     add(codewrap, "now", ["sleep"])
-    ended, lost = kept.ended(place, "build", code=3), kept.lost(place, "gone")
+    ended, lost = kept.ended(place, "build", code=3), kept.lost(place, "gone", started_at=kept.BEGAN_AT - 1)
     shown = json.loads(codewrap("ls", "--all", "--json").out)
     assert [(each["name"], each["state"]) for each in shown] == [("now", "running"), ("build", "ended"), ("gone", "lost")]
     assert shown[1] == ended.public() | {"server": None}
