@@ -163,6 +163,30 @@ CASES: dict[str, tuple[Callable[[Auditor], None], dict[str, Any]]] = {
             "address": "192.0.2.1",
         },
     ),
+    "answer_link_created": (
+        lambda to: to.answer_link_created("hana", session="build", link="a1", epoch="e", offset=120, until=9.7),
+        {
+            "event": "answer_link_created",
+            "by": "hana",
+            "session": "build",
+            "token": "a1",
+            "epoch": "e",
+            "offset": 120,
+            "expires_at": 9,
+        },
+    ),
+    "answered": (
+        lambda to: to.answered("link:a1", session="build", size=2, address="192.0.2.1", why="gone"),
+        {
+            "event": "answer",
+            "accepted": False,
+            "why": "gone",
+            "user": "link:a1",
+            "session": "build",
+            "size": 2,
+            "address": "192.0.2.1",
+        },
+    ),
     "limited": (
         lambda to: to.limited("requests", user="eve", address="192.0.2.1"),
         {
