@@ -151,7 +151,7 @@ def write_session(place: Path, began: float, output: bytes) -> None:
     log.close()
     name, _, epoch = place.name.rpartition("-")
     facts = {"name": name, "epoch": epoch, "pid": 2**22 + 1, "pid_started": "another boot:1", "command": ["make", "-j8", "all"]}
-    facts |= {"directory": "/home/somebody/project", "started_at": began, "mode": "gateway", "endpoint": "https://where.example"}
+    facts |= {"directory": "/srv/project", "started_at": began, "mode": "gateway", "endpoint": "https://where.example"}
     facts |= {"encrypted": True, "share": "ask", "pty": True, "size": [24, 80], "kept": True}
     written = sessionfile.write_start(place, facts)
     sessionfile.write_end(place, written, code=0, signal=None, duration_s=60.0, output_bytes=len(output), at=began + 60)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from codewrap.cli import console, links
-from codewrap.cli.arguments import concealed
+from codewrap.cli.arguments import as_given
 from codewrap.cli.links import FROM_STDIN, Link
 from codewrap.errors import EXIT_NO_MATCH, EXIT_NOT_ATTACHED, AuthError, ConfigError, TransportError
 from codewrap.protocol.channels import printable
@@ -37,7 +37,7 @@ def answer(
     prompt, is_secret = asked_by(found.token)
     if not quiet:
         console.say(f"{found.session} at {found.host} asks: {prompt}")
-    given = _line(is_secret=is_secret) if text is None or text == FROM_STDIN else _as_given(text)
+    given = _line(is_secret=is_secret) if text is None or text == FROM_STDIN else as_given(text)
     if len(given) > MAX_ANSWER_CHARACTERS or (no_enter and not given):
         raise ConfigError("TEXT", f"has more than {MAX_ANSWER_CHARACTERS} characters" if given else "is missing")
     try:
@@ -58,12 +58,6 @@ def asked_by(token: str) -> tuple[str, bool]:
     except (ValueError, LookupError, TypeError):
         raise ConfigError("LINK", "is no link to answer a prompt, or not all of it", "quote the whole link") from None
     return printable(str(prompt), PROMPT_CHARACTERS), reads == "secret"
-
-
-def _as_given(text: str) -> str:
-    """Whatever looks like a link was taken out of the argument list, also where it is none."""
-    address, mark, fragment = text.partition("#")
-    return address + mark + (concealed(fragment) or "")
 
 
 def _line(*, is_secret: bool) -> str:

@@ -25,7 +25,9 @@ def conceal() -> None:
     changed = False
     for at in range(len(words) - len(sys.argv) + 2, len(words)):
         address, _, token = words[at].partition("#")
-        if token and "://" in address and _marked(token) is None:
+        # Text to type may look like a link too: `as_given` is for that. What a link cannot be stays.
+        is_link = "://" in address and not any(map(str.isspace, words[at])) and len(os.fsencode(token)) <= MAX_TOKEN_BYTES
+        if token and is_link and _marked(token) is None:
             words[at] = f"{address}#{_MARK}{_in_a_pipe(token)}"
             changed = True
     if changed:
@@ -41,9 +43,16 @@ def concealed(fragment: str) -> str | None:
         if fd < 3 or not stat.S_ISFIFO(os.fstat(fd).st_mode):
             return None
         with os.fdopen(fd, "rb") as pipe:
-            return pipe.read(MAX_TOKEN_BYTES).decode(errors="replace")
+            return os.fsdecode(pipe.read(MAX_TOKEN_BYTES))
     except OSError:
         return None
+
+
+def as_given(text: str) -> str:
+    """An argument that may look like a link and is none, as it was before `conceal`."""
+    address, mark, fragment = text.partition("#")
+    token = concealed(fragment)
+    return text if token is None else address + mark + token
 
 
 def _marked(fragment: str) -> int | None:
@@ -59,6 +68,6 @@ def _in_a_pipe(token: str) -> int:
     reads, writes = (fcntl.fcntl(end, fcntl.F_DUPFD, 3) for end in low)
     for end in low:
         os.close(end)
-    os.write(writes, os.fsencode(token)[:MAX_TOKEN_BYTES])
+    os.write(writes, os.fsencode(token))
     os.close(writes)
     return reads

@@ -26,7 +26,7 @@ def screen(
         typer.Argument(metavar="SESSION", help="Name of the session, or a link; - reads it.", autocompletion=complete_session),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Size, cursor, title, modes, text and cells.")] = False,
-    as_png: Annotated[bool, typer.Option("--png", help="A picture. Needs codewrap[png].")] = False,
+    as_png: Annotated[bool, typer.Option("--png", help=r"A picture. Needs codewrap\[png].")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")] = None,
     timeout: Annotated[str, typer.Option(help="How long to wait for the session: 30s, 500ms, 2m.")] = "30s",
     no_encrypt: Annotated[

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codewrap.cli import console, environment
+from codewrap.cli.arguments import as_given
 from codewrap.cli.attach import complete_session
 from codewrap.errors import EXIT_NOT_ATTACHED, AuthError, ConfigError, SessionEnded, TransportError, WaitTimeout
 
@@ -63,7 +64,7 @@ def send(
         text=_text(text, session),
         paste=paste,
         keys=(*_keys(keys), *(("Enter",) if enter else ())),
-        pattern=None if wait_for is None else parse_pattern("--wait-for", wait_for),
+        pattern=None if wait_for is None else parse_pattern("--wait-for", as_given(wait_for)),
         timeout_s=parse_timeout("--timeout", timeout),
         encrypted=not no_encrypt,
         quiet=quiet,
@@ -101,7 +102,7 @@ def _send(to: Destination, plan: SendPlan) -> None:
 
 def _text(text: str | None, session: str) -> bytes:
     if text != FROM_STDIN:
-        return b"" if text is None else text.encode(errors="surrogateescape")
+        return b"" if text is None else as_given(text).encode(errors="surrogateescape")
     if session == FROM_STDIN:
         raise ConfigError("TEXT", "and the link cannot both be read from stdin")
     return sys.stdin.buffer.read()

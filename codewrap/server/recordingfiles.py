@@ -197,6 +197,8 @@ class RecordingFiles:
             try:
                 private_directory(directory)
             except StoreError as error:
+                if isinstance(error.__cause__, FileNotFoundError):
+                    raise error.__cause__ from error  # removed between being made and being looked at
                 raise NoRoom(error.reason) from error
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:

@@ -50,6 +50,8 @@ class Entry:
 class LogWriter:
     """The host's end. A disk that refuses ends the log (``broken`` says why), never the command."""
 
+    _output = _timeline = -1
+
     def __init__(self, directory: Path, started_s: float, keep_bytes: int = KEEP_BYTES) -> None:
         self.directory = private_directory(directory)
         self.end = 0
@@ -60,10 +62,11 @@ class LogWriter:
         self._stream = ""
         self._marked_s = 0.0
         try:
-            self._output = create_private(directory / _OUTPUT)
-            self._timeline = _second(self._output, lambda: create_private(directory / _TIMELINE, os.O_APPEND))
+            output = create_private(directory / _OUTPUT)
+            timeline = _second(output, lambda: create_private(directory / _TIMELINE, os.O_APPEND))
         except OSError as error:
             raise StoreError(str(directory), f"the session log cannot be made: {error.strerror}") from error
+        self._output, self._timeline = output, timeline
 
     def append(self, data: bytes | memoryview, stream: str, now_s: float) -> None:
         """Bytes as read from the child. ``stream`` is "stdout" or "stderr"."""
@@ -103,9 +106,9 @@ class LogWriter:
 
     def close(self) -> None:
         """Close both files; they stay."""
-        for fd in (self._output, self._timeline):
-            with contextlib.suppress(OSError):
-                os.close(fd)
+        self._output, self._timeline = _closed(self._output), _closed(self._timeline)
+
+    __del__ = close
 
     def _note(self, now_s: float, what: str, *values: object) -> None:
         line = _to_json([round(now_s - self._started_s, 4), self.end, what, *values])
@@ -134,14 +137,17 @@ class LogWriter:
 class LogReader:
     """The uplink's end: any range by position, and the timeline entry by entry. Survives a restart of either side."""
 
+    _output = _timeline = -1
+
     def __init__(self, directory: Path, keep_bytes: int = KEEP_BYTES) -> None:
         self.directory = directory
         self._keep_bytes = keep_bytes
         try:
-            self._output = _open_file(directory / _OUTPUT)
-            self._timeline = _second(self._output, lambda: _open_file(directory / _TIMELINE))
+            output = _open_file(directory / _OUTPUT)
+            timeline = _second(output, lambda: _open_file(directory / _TIMELINE))
         except OSError as error:
             raise StoreError(str(directory), f"the session log cannot be read: {error.strerror}") from error
+        self._output, self._timeline = output, timeline
         self._timeline_position = 0
         self._partial = b""
 
@@ -197,9 +203,17 @@ class LogReader:
 
     def close(self) -> None:
         """Close both files."""
-        for fd in (self._output, self._timeline):
-            with contextlib.suppress(OSError):
-                os.close(fd)
+        self._output, self._timeline = _closed(self._output), _closed(self._timeline)
+
+    __del__ = close
+
+
+def _closed(fd: int) -> int:
+    """Close it, unless that is done; what stands in its place."""
+    if fd >= 0:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    return -1
 
 
 def delete(directory: Path) -> None:

@@ -392,9 +392,8 @@ class _Monitor:
         if number:
             os._exit(1)
         # Whatever is kept open here would keep a dead host's PTY, or a reader of our output, waiting.
-        for fd in range(256):
-            if fd != self._status_fd:
-                _closed(fd)
+        os.closerange(0, self._status_fd)
+        os.closerange(self._status_fd + 1, os.sysconf("SC_OPEN_MAX"))
 
     def _hang_up(self, *_: object) -> None:
         # The terminal is gone (its host died): the kernel tells the session's leader only.

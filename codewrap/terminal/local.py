@@ -130,10 +130,9 @@ def _guard(fd: int, read_end: int, attributes: list[Any], reset: bytes) -> NoRet
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         tty_fd = os.dup(fd) if fd <= 2 else fd
-        for other in range(256):
-            if other not in (tty_fd, read_end):
-                with contextlib.suppress(OSError):
-                    os.close(other)
+        low, high = sorted((tty_fd, read_end))
+        for first, behind in ((0, low), (low + 1, high), (high + 1, os.sysconf("SC_OPEN_MAX"))):
+            os.closerange(first, behind)
         if os.read(read_end, 1) == b"":
             with contextlib.suppress(termios.error, OSError):
                 termios.tcsetattr(tty_fd, termios.TCSANOW, attributes)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codewrap.cli.arguments import MAX_TOKEN_BYTES, concealed
+from codewrap.cli.arguments import MAX_TOKEN_BYTES, as_given, concealed
 
 ROOT = Path(__file__).resolve().parents[2]
 LINK = "https://codewrap.example/s/build"
@@ -74,6 +74,21 @@ def test_a_pipe_is_read_once() -> None:
     assert concealed(f"fd={reads}") is None
 
 
+def test_text_that_looks_like_a_link_is_had_as_it_was_given() -> None:
+    reads, writes = os.pipe()
+    os.write(writes, b"part\xff")
+    os.close(writes)
+    assert as_given(f"see {LINK}#fd={reads}") == f"see {LINK}#part\udcff"
+    assert as_given("a#b#c") == "a#b#c"
+    assert as_given("no fragment") == "no fragment"
+    assert as_given("comment #fd=9999") == "comment #fd=9999"
+
+
+@pytest.mark.parametrize("text", [f"open {LINK}#part", f"{LINK}#" + "x" * (MAX_TOKEN_BYTES + 1)])
+def test_what_cannot_be_a_link_stays(text: str) -> None:
+    assert any(text in line for line in run("send", "build", text))
+
+
 def test_only_a_pipe_is_read_and_no_standard_stream(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not for you")
     with (tmp_path / "file").open() as file:
@@ -82,5 +97,5 @@ def test_only_a_pipe_is_read_and_no_standard_stream(tmp_path: Path) -> None:
     assert concealed("fd=9999") is None
 
 
-def test_a_token_that_no_pipe_holds_is_cut_and_waits_for_nobody() -> None:
-    assert run("attach", f"{LINK}#{'a' * 100_000}")[-1] == f"{LINK} {'a' * MAX_TOKEN_BYTES}"
+def test_what_no_pipe_holds_stays_and_waits_for_nobody() -> None:
+    assert run("attach", f"{LINK}#{'a' * 100_000}")[-1] == f"{LINK} {'a' * 100_000}"

@@ -164,7 +164,7 @@ def test_names_and_links_that_are_taken_at_one_copy_are_taken_at_the_other(copie
     assert status_of(copies.other, redeemed) == 200
     assert copies.other.request("POST", "/api/shares/redeem", {"token": link})[0] == 401
     settings = {"CODEWRAP_URL": copies.other.url, "CODEWRAP_TOKEN": copies.token(copies.other, "otto", "host")[0]}
-    second = copies.viewer.run_piped("--name", copies.name, "--", "sh", "-c", "read line; echo $line", environ=settings)
+    second = copies.viewer.run_piped("--name", copies.name, "--", "sh", "-c", "read line; sleep 2; echo $line", environ=settings)
     eventually(lambda: b"somebody else hosts" in copies.audited(copies.other), "it was refused")
     second.send(b"unharmed\n")
     assert (second.status(), second.out.everything()) == (0, b"unharmed\n")

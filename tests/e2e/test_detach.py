@@ -355,7 +355,7 @@ def refusals(callers: Sequence[Piped]) -> list[str]:
 
 @pytest.mark.timeout(2 * PATIENTLY_S)
 def test_many_sessions_started_at_once_are_all_there_and_all_end(machine: Machine) -> None:
-    words = (*POLITELY, CODEWRAP, "run", "-d", "-q", "--", "cat")
+    words = (*POLITELY, CODEWRAP, "run", "-d", "-q", "--", "sh", "-c", "echo here; exec cat")
     callers = [machine.piped(words, stdin=subprocess.DEVNULL) for _ in range(AT_ONCE)]
     assert refusals(callers) == []
     names = [caller.out.everything().decode().strip() for caller in callers]
@@ -365,6 +365,7 @@ def test_many_sessions_started_at_once_are_all_there_and_all_end(machine: Machin
     for begin in range(0, AT_ONCE, 10):
         viewers = [machine.attach(name) for name in names[begin : begin + 10]]
         for viewer, name in zip(viewers, names[begin:], strict=False):
+            viewer.shows("here", PATIENTLY_S)  # what is typed to an uplink that is not up yet is dropped after ten seconds
             viewer.send(f"{name}\r")
             viewer.shows(f"{name}\n{name}", PATIENTLY_S)
             viewer.send("\x04")

@@ -34,7 +34,7 @@ class Recorder:
 
     def start(self) -> tuple[Terminal, Terminal]:
         """A session, and a viewer that shows it."""
-        host = self.host.run("--quiet", "--name", self.name, "--", "cat")
+        host = self.host.run("--quiet", "--no-store", "--name", self.name, "--", "cat")
         self.host.session(self.name)
         viewer = self.viewer.attach(self.name)
         viewer.expect(JOINED)

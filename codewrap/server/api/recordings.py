@@ -50,14 +50,14 @@ class RecordingApi:
         return JSONResponse({"recordings": shown, "more": len(found) > MOST_LISTED})
 
     async def read(self, request: Request) -> Response:
-        name, epoch, at = _place(request)
+        name, epoch, at = await self._place(request)
         identity = await self._identify(request, Act.RECALL, name, told=at == 0)
         await self._service.count(RECALLS, request, identity)
         stored = await self._service.recordings.find(identity, name, epoch)
         return Response(await self._service.recordings.read(stored, at), media_type="application/octet-stream")
 
     async def put(self, request: Request) -> Response:
-        name, epoch, at = _place(request)
+        name, epoch, at = await self._place(request)
         last = _is_last(request)
         identity = await self._identify(request, Act.STORE, name, told=at == 0 or last)
         await self._service.count(STORINGS, request, identity)
@@ -68,11 +68,19 @@ class RecordingApi:
         return JSONResponse({"bytes": stored.size_bytes, "ended": stored.ended})
 
     async def delete(self, request: Request) -> Response:
-        name, epoch, _ = _place(request)
+        name, epoch, _ = await self._place(request)
         identity = await self._service.identify(request, Act.STORE, name)
         await self._service.recordings.delete(identity, name, epoch)
         self._service.audit.administered(identity.user, "delete_recording", session=name)
         return JSONResponse({"status": "deleted"})
+
+    async def _place(self, request: Request) -> tuple[str, str, int]:
+        """As `_place`; who has no token hears that first, whatever they ask for."""
+        try:
+            return _place(request)
+        except Refusal:
+            await self._service.identify(request)
+            raise
 
     async def _identify(self, request: Request, act: Act, name: str, *, told: bool) -> Identity:
         """As `Service.identify`; in the audit log stand who was refused, and the first and last of what belongs together."""
